@@ -1,0 +1,15 @@
+//! The binary: command line, configuration, wiring. Each command is a module of [`cmd`] that owns its flags.
+
+mod cmd;
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cmd::run(cmd::Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
