@@ -1,1 +1,4 @@
-//! lab
+//! What tests, the demo and the benches need of the world: made-up flows, network namespaces, servers, load.
+
+pub mod random;
+pub mod synthetic;
