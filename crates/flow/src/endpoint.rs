@@ -64,17 +64,25 @@ impl Endpoint {
     }
 }
 
+impl Endpoint {
+    fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
+        match (self.address, self.selector) {
+            (address, Selector::None) => write!(out, "{address}"),
+            (address, Selector::Id(id)) => write!(out, "{address}#{id}"),
+            (IpAddr::V4(v4), Selector::Port(port)) => write!(out, "{v4}:{port}"),
+            (IpAddr::V6(v6), Selector::Port(port)) => write!(out, "[{v6}]:{port}"),
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.width().is_some() {
-            return f.pad(&format!("{self}"));
+        if f.width().is_none() {
+            return self.write(f);
         }
-        match (self.address, self.selector) {
-            (address, Selector::None) => write!(f, "{address}"),
-            (address, Selector::Id(id)) => write!(f, "{address}#{id}"),
-            (IpAddr::V4(v4), Selector::Port(port)) => write!(f, "{v4}:{port}"),
-            (IpAddr::V6(v6), Selector::Port(port)) => write!(f, "[{v6}]:{port}"),
-        }
+        let mut text = String::new();
+        self.write(&mut text)?;
+        f.pad(&text)
     }
 }
 
@@ -84,13 +92,16 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let address = |part: &str| {
             let inner = part.strip_prefix('[').and_then(|p| p.strip_suffix(']')).unwrap_or(part);
-            inner
-                .parse::<IpAddr>()
-                .map(|a| a.to_canonical())
-                .map_err(|_| ParseError::Address { part: ParseError::cut(part), whole: ParseError::cut(text) })
+            inner.parse::<IpAddr>().map(|a| a.to_canonical()).map_err(|_| ParseError::Address {
+                part: ParseError::cut(part),
+                whole: ParseError::cut(text),
+            })
         };
         let number = |part: &str| {
-            part.parse::<u16>().map_err(|_| ParseError::Selector { part: ParseError::cut(part), whole: ParseError::cut(text) })
+            part.parse::<u16>().map_err(|_| ParseError::Selector {
+                part: ParseError::cut(part),
+                whole: ParseError::cut(text),
+            })
         };
         if let Some((host, id)) = text.split_once('#') {
             return Ok(Self::new(address(host)?, Selector::Id(number(id)?)));
@@ -119,7 +130,9 @@ impl FromStr for Endpoint {
 #[non_exhaustive]
 pub enum ParseError {
     /// The part before the port is no address.
-    #[error("{part:?} in {whole:?} is not an IP address; write 203.0.113.1:53500, [2001:db8::1]:53500, 203.0.113.1#45643 or an address alone")]
+    #[error(
+        "{part:?} in {whole:?} is not an IP address; write 203.0.113.1:53500, [2001:db8::1]:53500, 203.0.113.1#45643 or an address alone"
+    )]
     Address {
         /// The refused part, cut to 64 characters.
         part: String,
@@ -130,7 +143,9 @@ pub enum ParseError {
     #[error("{0:?} has a bracket that does not enclose an IPv6 address; write [2001:db8::1]:53500")]
     Bracket(String),
     /// The name or number of a protocol is unknown.
-    #[error("{0:?} is not a protocol; give tcp, udp, icmp, icmpv6, gre, sctp, dccp, udplite or a number from 0 to 255")]
+    #[error(
+        "{0:?} is not a protocol; give tcp, udp, icmp, icmpv6, gre, sctp, dccp, udplite or a number from 0 to 255"
+    )]
     Protocol(String),
     /// The port or id is no number from 0 to 65535.
     #[error("{part:?} in {whole:?} is not a port or id; give a number from 0 to 65535")]
@@ -155,17 +170,31 @@ mod tests {
 
     #[test]
     fn the_documented_forms_parse() {
-        for text in ["203.0.113.1:53500", "[2001:db8::1]:53500", "203.0.113.1#45643", "2001:db8::1#7", "203.0.113.1", "2001:db8::1"]
-        {
+        for text in [
+            "203.0.113.1:53500",
+            "[2001:db8::1]:53500",
+            "203.0.113.1#45643",
+            "2001:db8::1#7",
+            "203.0.113.1",
+            "2001:db8::1",
+        ] {
             assert_eq!(text.parse::<Endpoint>().map(|e| e.to_string()), Ok(text.to_owned()));
         }
         assert_eq!("[2001:db8::1]".parse::<Endpoint>().map(|e| e.selector), Ok(Selector::None));
-        assert_eq!("::ffff:203.0.113.1".parse::<Endpoint>().map(|e| e.address), Ok("203.0.113.1".parse().unwrap()));
+        assert_eq!(
+            "::ffff:203.0.113.1".parse::<Endpoint>().map(|e| e.address),
+            Ok("203.0.113.1".parse().unwrap())
+        );
     }
 
     #[test]
     fn a_wrong_form_says_what_is_wrong() {
-        for (text, part) in [("203.0.113.1:70000", "70000"), ("203.0.113:80", "203.0.113"), ("[::1:80", "[::1:80"), ("", "\"\"")] {
+        for (text, part) in [
+            ("203.0.113.1:70000", "70000"),
+            ("203.0.113:80", "203.0.113"),
+            ("[::1:80", "[::1:80"),
+            ("", "\"\""),
+        ] {
             let message = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }

@@ -26,7 +26,7 @@
 //! # Ok::<(), unmasq_flow::ParseError>(())
 //! ```
 
-// mod book;
+mod book;
 mod bound;
 mod coverage;
 mod endpoint;
@@ -37,7 +37,7 @@ mod protocol;
 pub mod record;
 mod time;
 
-// pub use book::{Book, BookFull, Limits, Seen};
+pub use book::{Ask, Book, BookFull, Ended, Limits, Seen, Stats};
 pub use bound::Bound;
 pub use coverage::{ClockReading, Coverage, Gap, GapReason, Scope, ScopeKind};
 pub use endpoint::{Endpoint, ParseError, Selector};

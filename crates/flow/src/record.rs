@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Bound, Count, Destination, Endpoint, Flow, Origin, ParseError, Protocol, Status, Timestamp, Traffic, Zones};
+use crate::{
+    Bound, Count, Destination, Endpoint, Flow, Origin, ParseError, Protocol, Status, Timestamp, Traffic,
+    Zones,
+};
 
 /// A flow, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +120,11 @@ fn bound_out(bound: Bound) -> (Option<String>, String, Option<String>) {
 }
 
 fn time_in(field: &'static str, text: &str) -> Result<Timestamp, RecordError> {
-    let refused = || RecordError::Field { field, value: ParseError::cut(text), expected: "a time such as 2026-11-21T08:57:28.173Z" };
+    let refused = || RecordError::Field {
+        field,
+        value: ParseError::cut(text),
+        expected: "a time such as 2026-11-21T08:57:28.173Z",
+    };
     let nanos = text.parse::<jiff::Timestamp>().map_err(|_| refused())?.as_nanosecond();
     i64::try_from(nanos).map(Timestamp::from_nanos).map_err(|_| refused())
 }
@@ -131,7 +138,13 @@ fn bound_in(
     let time = |text: Option<&String>, missing| text.map_or(Ok(missing), |t| time_in(field, t));
     let needed = || {
         first.map_or_else(
-            || Err(RecordError::Field { field, value: String::new(), expected: "present for this kind of bound" }),
+            || {
+                Err(RecordError::Field {
+                    field,
+                    value: String::new(),
+                    expected: "present for this kind of bound",
+                })
+            },
             |t| time_in(field, t),
         )
     };
@@ -164,9 +177,9 @@ fn destination_in(
 ) -> Result<Destination, RecordError> {
     match (endpoint, hash) {
         (Some(text), _) => Ok(Destination::Kept(text.parse::<Endpoint>()?)),
-        (None, Some(hex)) => u16::from_str_radix(hex, 16)
-            .map(Destination::Hashed)
-            .map_err(|_| RecordError::Field { field, value: ParseError::cut(hex), expected: "four hex digits" }),
+        (None, Some(hex)) => u16::from_str_radix(hex, 16).map(Destination::Hashed).map_err(|_| {
+            RecordError::Field { field, value: ParseError::cut(hex), expected: "four hex digits" }
+        }),
         (None, None) => Ok(Destination::Omitted),
     }
 }
@@ -228,7 +241,12 @@ impl TryFrom<&Record> for Flow {
             masked: record.masked.parse()?,
             mark: record.mark,
             status: Status(record.status),
-            start: bound_in("start", &record.start_bound, record.start.as_ref(), record.start_latest.as_ref())?,
+            start: bound_in(
+                "start",
+                &record.start_bound,
+                record.start.as_ref(),
+                record.start_latest.as_ref(),
+            )?,
             end: bound_in("end", &record.end_bound, record.end.as_ref(), record.end_latest.as_ref())?,
             traffic: record.traffic.as_ref().map(|t| Traffic {
                 original: Count { packets: t.packets_original, bytes: t.bytes_original },

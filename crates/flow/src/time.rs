@@ -159,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_time_prints_as_rfc_3339_in_utc() {
-        assert_eq!(Timestamp::from_nanos(1_795_251_448_173_452_000).to_string(), "2026-11-21T08:57:28.173452Z");
+        assert_eq!(
+            Timestamp::from_nanos(1_795_251_448_173_452_000).to_string(),
+            "2026-11-21T08:57:28.173452Z"
+        );
         assert_eq!(Timestamp::MAX.to_string(), "+inf");
     }
 
