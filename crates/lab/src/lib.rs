@@ -1,4 +1,45 @@
 //! What tests, the demo and the benches need of the world: made-up flows, network namespaces, servers, load.
+//!
+//! ```text
+//!  Lab ── Node (namespace) ── link, ip, nft, set …      values; all of it vanishes with the last of them
+//!   └── Network: clients ── gateway (translates) ── servers
+//!  client::tcp, udp, ping  ───────────────────────►  Server: notes who came = the truth
+//! ```
+//!
+//! Needs root. Traffic stays in the namespaces. A killed run leaves namespaces behind; the next [`Lab::new`]
+//! removes them.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use unmasq_lab::{Lab, Network, Plan, Server, client};
+//!
+//! let lab = Lab::new()?;
+//! let network = Network::build(&lab, Plan::default())?;
+//! let server = Server::tcp(&network.servers, network.server(0, 80))?;
+//! let connection = client::tcp(&network.clients[0], ([0, 0, 0, 0], 40_000).into(), server.address())?;
+//! client::talk(&connection)?;
+//! let seen = server.wait(1, Duration::from_secs(5))?;
+//! assert_eq!(seen[0].peer.ip(), Network::PUBLIC);
+//! # Ok::<(), unmasq_lab::LabError>(())
+//! ```
 
+pub mod client;
+pub mod command;
+mod conntrack_max;
+mod error;
+mod lab;
+mod network;
+mod node;
 pub mod random;
+mod rules;
+mod server;
 pub mod synthetic;
+
+pub use command::Running;
+pub use conntrack_max::ConntrackMax;
+pub use error::LabError;
+pub use lab::Lab;
+pub use network::{Network, Plan};
+pub use node::Node;
+pub use rules::Rule;
+pub use server::{Server, Sighting};

@@ -1,7 +1,7 @@
 //! Made-up flows of a made-up provider, the same for the same seed: what benches measure storage with.
 //!
-//! The distributions are those of the data set that the figures of other stores refer to, so that figures compare
-//! (the random numbers themselves are others):
+//! The distributions are those of the data set that the figures of other stores refer to, so that figures
+//! compare (the random numbers themselves are others):
 //!
 //! | column | distribution |
 //! | --- | --- |
@@ -15,8 +15,8 @@
 //! | server | 200,000 addresses, Zipf with exponent 1 |
 //! | server's port | TCP: 443 (90 %) or 80; UDP: 53 (50 %) or 443 |
 //!
-//! Its entropy is 6.98 bytes a flow. Every flow carries the same status bits and no counters; [`Flows::with_counters`] and
-//! [`Flows::with_status`] add them, to measure what they cost.
+//! Its entropy is 6.98 bytes a flow. Every flow carries the same status bits and no counters;
+//! [`Flows::with_counters`] and [`Flows::with_status`] add them, to measure what they cost.
 //!
 //! ```
 //! let flows = unmasq_lab::synthetic::Flows::new(42, 1_000);
@@ -44,7 +44,8 @@ const MEDIAN_DURATION_MILLISECONDS: f64 = 20_000.0;
 const LONGEST_MILLISECONDS: f64 = 5.0 * 86_400_000.0;
 const CLIENT_NET: u32 = 0x6440_0000; // 100.64.0.0/10
 const FIRST_PUBLIC: u32 = 0xcb00_7101; // 203.0.113.1
-/// `IPS_CONFIRMED | IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE` (`linux/netfilter/nf_conntrack_common.h`), as the kernel sends them.
+/// `IPS_CONFIRMED | IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE` of `linux/netfilter/nf_conntrack_common.h`, as the
+/// kernel sends them.
 const ALWAYS: u32 = 1 << 3 | 1 << 7 | 1 << 8;
 const TALKED: Status = Status(ALWAYS | Status::SEEN_REPLY.0 | Status::ASSURED.0 | Status::SRC_NAT.0);
 
@@ -107,14 +108,14 @@ impl Flows {
         self
     }
 
-    /// The same flows with packet and byte counters (packets log-normal, median 12; bytes 60 to 1,500 a packet).
+    /// The same flows with counters: packets log-normal, median 12; 60 to 1,500 bytes a packet.
     #[must_use]
     pub fn with_counters(mut self) -> Self {
         self.counters = true;
         self
     }
 
-    /// The same flows with statuses that differ: 4 % were never answered, 6 % of the answered are not assured.
+    /// The same flows with statuses that differ: 4 % were never answered, 6 % of the answered not assured.
     #[must_use]
     pub fn with_status(mut self) -> Self {
         self.statuses = true;
@@ -254,9 +255,9 @@ mod tests {
                 flow.masked.address
             );
         }
-        public.values().for_each(|address| {
+        for address in public.values() {
             let IpAddr::V4(v4) = address else { panic!("{address}") };
             assert!((1..=16).contains(&v4.octets()[3]), "{v4}");
-        });
+        }
     }
 }

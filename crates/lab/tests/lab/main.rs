@@ -1,0 +1,6 @@
+//! The lab itself: what it builds works, and nothing of it stays.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod lifecycle;
+mod translation;
