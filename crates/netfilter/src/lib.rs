@@ -1,1 +1,47 @@
-//! netfilter
+//! The kernel's side of unmasq: conntrack events and dumps over netlink, network namespaces, local addresses.
+//!
+//! ```text
+//!  kernel ──datagrams──► EventSocket ──Batch──► conntrack::parse ──Event──► the recorder
+//!     ▲   (recvmmsg)       │  scope filter (cBPF) keeps the rest in the kernel
+//!     │                    └─ addresses::Watch: the gateway's own addresses, as they change
+//!     └──GET, dump── Dumper ──Entry──► what is alive now
+//! ```
+//!
+//! One [`EventSocket`](conntrack::EventSocket) and one [`Dumper`](conntrack::Dumper) per network namespace: a socket
+//! belongs for ever to the namespace that it was made in, so they can be opened before privileges are dropped.
+//! Bytes are parsed once, by [`conntrack::parse`], into plain [`Entry`](conntrack::Entry) values; nothing from the
+//! kernel can make it panic, read past the end or allocate.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use unmasq_netfilter::conntrack::{self, Batch, Dumper, EventOptions, EventSocket};
+//! use unmasq_netfilter::netns::Namespace;
+//!
+//! let own = Namespace::current();
+//! let mut events = EventSocket::open(&own, &EventOptions::default())?;
+//! Dumper::open(&own)?.dump(|entry| println!("alive: {} as {}", entry.client, entry.masked))?;
+//! let mut batch = Batch::new();
+//! loop {
+//!     events.receive(&mut batch, Duration::from_secs(1))?;
+//!     for datagram in &batch {
+//!         conntrack::parse(datagram, &mut |event| println!("{:?} {}", event.kind, event.entry.client))?;
+//!     }
+//! }
+//! # #[allow(unreachable_code)]
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This is the only crate of the workspace with `unsafe` code: the system calls that rustix has no safe form of.
+
+pub mod addresses;
+pub mod conntrack;
+mod error;
+pub mod filter;
+pub mod netns;
+pub mod packet;
+pub mod reliable;
+pub mod scope;
+mod sockopt;
+mod wire;
+
+pub use error::{Error, Result};
