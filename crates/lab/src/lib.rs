@@ -4,6 +4,7 @@
 //!  Lab ── Node (namespace) ── link, ip, nft, set …      values; all of it vanishes with the last of them
 //!   └── Network: clients ── gateway (translates) ── servers
 //!  client::tcp, udp, ping  ───────────────────────►  Server: notes who came = the truth
+//!  Range: source ── gateway ── void;  Blast ───────►  the kernel's limit
 //! ```
 //!
 //! Needs root. Traffic stays in the namespaces. A killed run leaves namespaces behind; the next [`Lab::new`]
@@ -23,6 +24,7 @@
 //! # Ok::<(), unmasq_lab::LabError>(())
 //! ```
 
+mod blast;
 pub mod client;
 pub mod command;
 mod conntrack_max;
@@ -31,15 +33,18 @@ mod lab;
 mod network;
 mod node;
 pub mod random;
+mod range;
 mod rules;
 mod server;
 pub mod synthetic;
 
+pub use blast::{Blast, Sent};
 pub use command::Running;
 pub use conntrack_max::ConntrackMax;
 pub use error::LabError;
 pub use lab::Lab;
 pub use network::{Network, Plan};
 pub use node::Node;
+pub use range::Range;
 pub use rules::Rule;
 pub use server::{Server, Sighting};

@@ -63,7 +63,9 @@ fn be_killed() {
     let lab = Lab::new().unwrap();
     let node = lab.node("left").unwrap();
     // A process inside would keep the namespace alive.
-    let _inside = Running::start(node.command("sleep").arg("1000")).unwrap();
+    let _inside =
+        Running::start(node.command("sleep").arg("1000").stdout(Stdio::null()).stderr(Stdio::null()))
+            .unwrap();
     assert_eq!(namespaces_of(lab.id()), 1);
     println!("\nlab is {}", lab.id());
     thread::sleep(Duration::from_secs(1000));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use unmasq_flow::Protocol;
-use unmasq_lab::{Lab, Network, Plan, Rule, Server, client};
+use unmasq_lab::{Blast, Lab, Network, Plan, Range, Rule, Server, client};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -122,4 +122,16 @@ fn overlapping_clients_are_told_apart_by_zones() {
     assert_eq!(peers.len(), 2);
     let table = network.gateway.exec(&["conntrack", "-L"]).unwrap();
     assert!(table.contains("zone-orig=1") && table.contains("zone-orig=2"), "{table}");
+}
+
+#[test]
+fn each_flow_of_a_blast_begins_once_and_ends_with_its_reset() {
+    let lab = Lab::new().unwrap();
+    let range = Range::build(&lab).unwrap();
+    let blast =
+        Blast { duration: None, count: Some(3_000), window: Some(100), zipf: false, ..Range::blast() };
+    let sent = range.fire(&blast).unwrap();
+    assert_eq!((sent.flows, sent.resets), (3_000, 3_000));
+    assert_eq!(range.gateway.flows_begun().unwrap(), 3_000);
+    assert_eq!(range.gateway.setting("net.netfilter.nf_conntrack_count").unwrap(), "0");
 }
