@@ -1,0 +1,168 @@
+//! The answering side of the control socket: a thread that accepts, and one for each connection.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+use parking_lot::Mutex;
+use unmasq_flow::record::Record;
+use unmasq_flow::{self as flow, Book, Endpoint, Flow, Period, Protocol, Timestamp};
+
+use super::{Ask, Reply, Request, Status, VERSION};
+
+/// A request line longer than this is refused; the longest sensible one has under 300 bytes.
+const MAX_REQUEST: u64 = 4096;
+/// Connections served at once; more are closed at once, so that a caller in a loop cannot exhaust the recorder.
+const MAX_CONNECTIONS: usize = 16;
+/// How long a caller may stay silent or leave a reply unread.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the socket answers from.
+#[derive(Clone, Debug)]
+pub(crate) struct Sources {
+    pub(crate) book: Arc<Mutex<Book>>,
+    pub(crate) status: Arc<Mutex<Status>>,
+}
+
+/// A listening control socket; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    path: PathBuf,
+}
+
+/// A control socket that could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServerError {
+    #[error("cannot open the control socket {path}: {source}; give another place with --control, or `--control none`")]
+    Bind { path: PathBuf, source: io::Error },
+    #[error("a recorder already answers at the control socket {0}; stop it, or give another place with --control")]
+    Taken(PathBuf),
+}
+
+impl Server {
+    /// Binds the socket, mode 0660, and serves it from a thread of its own. A stale socket file is replaced; one that
+    /// somebody answers at is not.
+    pub(crate) fn start(path: &Path, sources: Sources) -> Result<Self, ServerError> {
+        let bind = |source| ServerError::Bind { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(bind)?;
+        }
+        if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+            if UnixStream::connect(path).is_ok() {
+                return Err(ServerError::Taken(path.to_owned()));
+            }
+            fs::remove_file(path).map_err(bind)?;
+        }
+        let listener = UnixListener::bind(path).map_err(bind)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(bind)?;
+        thread::Builder::new().name("control".to_owned()).spawn(move || accept(&listener, &sources)).map_err(bind)?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Whoever removed it before has done our work.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn accept(listener: &UnixListener, sources: &Sources) {
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                eprintln!("unmasq: control socket: {error}");
+                // Out of descriptors or memory: both pass, and spinning would not help them to.
+                thread::sleep(Duration::from_millis(100));
+                continue;
+            }
+        };
+        if open.fetch_add(1, Ordering::AcqRel) >= MAX_CONNECTIONS || !is_allowed(&stream) {
+            open.fetch_sub(1, Ordering::AcqRel);
+            continue;
+        }
+        let (sources, open) = (sources.clone(), Arc::clone(&open));
+        let spawned = thread::Builder::new().name("control-conn".to_owned()).spawn(move || {
+            // A caller that went away or fell silent concerns nobody.
+            let _ = serve(&stream, &sources);
+            open.fetch_sub(1, Ordering::AcqRel);
+        });
+        if let Err(error) = spawned {
+            eprintln!("unmasq: control socket: {error}");
+        }
+    }
+}
+
+/// The socket's mode decides who may connect; this refuses what got in through a wrong mode: only root, the
+/// recorder's own user, and members of its group.
+fn is_allowed(stream: &UnixStream) -> bool {
+    let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else { return false };
+    peer.uid.is_root() || peer.uid == rustix::process::geteuid() || peer.gid == rustix::process::getegid()
+}
+
+fn serve(stream: &UnixStream, sources: &Sources) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if reader.by_ref().take(MAX_REQUEST).read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let mut out = BufWriter::new(stream);
+        match answer(&line, sources) {
+            Ok(replies) => {
+                for reply in &replies {
+                    send(&mut out, reply)?;
+                }
+                send(&mut out, &Reply::End { flows: replies.len() as u64 })?;
+            }
+            Err(message) => send(&mut out, &Reply::Error(message))?,
+        }
+        out.flush()?;
+    }
+}
+
+fn send(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, reply)?;
+    out.write_all(b"\n")
+}
+
+/// One request line, answered.
+fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
+    let request: Request = serde_json::from_str(line).map_err(|e| format!("not a request: {e}"))?;
+    if request.version != VERSION {
+        return Err(format!("this recorder speaks version {VERSION} of the protocol, not {}", request.version));
+    }
+    let now = Timestamp::now();
+    let flows: Vec<Flow> = match request.ask {
+        Ask::Status => return Ok(vec![Reply::Status(sources.status.lock().clone())]),
+        Ask::Find { masked, protocol, server, from, to } => {
+            let ask = flow::Ask {
+                masked: parse::<Endpoint>(&masked)?,
+                protocol: protocol.as_deref().map(parse::<Protocol>).transpose()?,
+                server: server.as_deref().map(parse::<Endpoint>).transpose()?,
+                period: Period::new(Timestamp::from_nanos(from), Timestamp::from_nanos(to)),
+            };
+            sources.book.lock().find(&ask, now)
+        }
+        Ask::Client { address } => {
+            let address: IpAddr = address.parse().map_err(|e| format!("{address:?}: {e}"))?;
+            sources.book.lock().of_client(address, now).collect()
+        }
+    };
+    Ok(flows.iter().map(|f| Reply::Flow(Box::new(Record::from(f)))).collect())
+}
+
+fn parse<T: std::str::FromStr<Err = flow::ParseError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|e: flow::ParseError| e.to_string())
+}

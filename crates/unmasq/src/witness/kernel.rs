@@ -1,0 +1,78 @@
+//! The kernel's own connection tables: of this namespace and of those in /run/netns. They know what is alive, now.
+
+use unmasq_flow::{Endpoint, Evidence, Flow, Origin, Protocol, Selector, Timestamp, Witness as Kind};
+use unmasq_netfilter::conntrack::{Direction, Dumper, Entry, Event, EventKind, Tuple};
+use unmasq_netfilter::netns::Namespace;
+use unmasq_trace::{Hit, Question, Testimony, Witness, WitnessError};
+
+/// The tables of all namespaces that we may ask.
+#[derive(Debug)]
+pub(crate) struct KernelWitness {
+    tables: Vec<(Namespace, Dumper)>,
+}
+
+impl KernelWitness {
+    /// Opens them. `None` without the privilege to ask: then the others answer alone.
+    pub(crate) fn open() -> Option<Self> {
+        let named = Namespace::all_named().unwrap_or_default();
+        let tables: Vec<_> = std::iter::once(Namespace::current())
+            .chain(named)
+            .filter_map(|namespace| Dumper::open(&namespace).ok().map(|dumper| (namespace, dumper)))
+            .collect();
+        (!tables.is_empty()).then_some(Self { tables })
+    }
+}
+
+impl Witness for KernelWitness {
+    fn name(&self) -> String {
+        "the kernel's connection tables".to_owned()
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
+        let mut hits = Vec::new();
+        for (namespace, dumper) in &mut self.tables {
+            let what = || match namespace.name() {
+                "" => "the kernel's connection table".to_owned(),
+                name => format!("the kernel's connection table of namespace {name}"),
+            };
+            let asked_at = Timestamp::now();
+            let entries = entries(dumper, question)
+                .map_err(|error| WitnessError::Silent { what: what(), reason: error.to_string() })?;
+            for entry in entries {
+                let origin = Origin::new("", namespace.name()).with_zones(entry.zones).shared();
+                let flow: Flow = Event { kind: EventKind::Listed, entry }.flow(origin, asked_at);
+                if question.admits(&flow) {
+                    let evidence = Evidence { witness: Kind::Kernel, place: what() };
+                    hits.push(Hit { server: question.server_check(&flow), evidence, flow });
+                }
+            }
+        }
+        // What ended a moment ago is no longer in the table, so its silence proves nothing: no coverage is claimed.
+        Ok(Testimony { hits, ..Testimony::default() })
+    }
+}
+
+/// The entries that can answer. With the whole reply tuple given, the kernel looks it up; else it lists all.
+fn entries(dumper: &mut Dumper, question: &Question) -> unmasq_netfilter::Result<Vec<Entry>> {
+    if let (Some(protocol), Some(server)) = (question.protocol, question.server)
+        && is_whole(protocol, question.masked)
+        && is_whole(protocol, server)
+    {
+        let tuple = Tuple { protocol, source: server, destination: question.masked, zone: 0 };
+        if let Some(entry) = dumper.find(Direction::Reply, &tuple)? {
+            return Ok(vec![entry]);
+        }
+        // It can still be in another zone, which only a list shows.
+    }
+    let mut entries = Vec::new();
+    dumper.dump(|entry| {
+        if question.masked.covers(entry.masked) {
+            entries.push(*entry);
+        }
+    })?;
+    Ok(entries)
+}
+
+fn is_whole(protocol: Protocol, endpoint: Endpoint) -> bool {
+    protocol.has_ports() && matches!(endpoint.selector, Selector::Port(_))
+}
