@@ -452,3 +452,6 @@ fn deciders(inquiry: &Inquiry, candidates: &[Candidate]) -> Vec<Decider> {
     }
     deciders
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,8 +69,7 @@ pub(crate) fn shortfalls(
     for (name, stream) in &streams {
         let counts = match stream.kind {
             StreamKind::Recorder => true,
-            StreamKind::Kernel => !has_recorder,
-            StreamKind::Import => false,
+            StreamKind::Kernel | StreamKind::Import => !has_recorder,
         };
         if !counts || (is_known && stream.seen_in.is_empty() && stream.was_looked_at) {
             continue;
@@ -81,9 +80,11 @@ pub(crate) fn shortfalls(
             stream.covered.iter().map(|(_, ns, _)| *ns).filter(|ns| is_relevant(ns)).collect();
         let before = missing.len();
         for gap in &stream.gaps {
-            if gap.namespace.as_deref().is_some_and(|namespace| !is_relevant(namespace)) {
+            let is_elsewhere = gap.namespace.as_deref().is_some_and(|namespace| !is_relevant(namespace));
+            if is_elsewhere || !gap.period.overlaps(window) {
                 continue;
             }
+            let inside = Period { from: gap.period.from.max(window.from), to: gap.period.to.min(window.to) };
             // The ledger ends a second before the present, and says "down" of what follows; the book of the same stream knows better.
             // What was lost stays lost, whoever else was running.
             let left = if gap.reason == GapReason::Down {
@@ -91,9 +92,9 @@ pub(crate) fn shortfalls(
                     |ns: &str| gap.namespace.as_deref().map_or_else(|| is_relevant(ns), |own| own == ns);
                 let covered: Vec<Period> =
                     stream.covered.iter().filter(|(_, ns, _)| is_meant(ns)).map(|c| c.0).collect();
-                subtract(gap.period, &covered)
+                subtract(inside, &covered)
             } else {
-                vec![gap.period]
+                vec![inside]
             };
             missing
                 .extend(left.into_iter().map(|period| not_covered(name, Gap { period, ..(*gap).clone() })));

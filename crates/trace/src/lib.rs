@@ -37,6 +37,7 @@ mod candidate;
 mod completeness;
 mod memory;
 mod question;
+pub mod report;
 pub mod time;
 mod verdict;
 mod witness;

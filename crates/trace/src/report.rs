@@ -1,5 +1,7 @@
 //! The answer as JSON. The schema is documented in docs/find-who-used-an-address.md and only grows.
 
+use std::fmt;
+
 use serde::Serialize;
 use unmasq_flow::record::Record;
 use unmasq_flow::{Evidence, Period, ScopeKind, Timestamp};
@@ -9,7 +11,7 @@ use crate::completeness::Shortfall;
 use crate::{Answer, Hit, ServerCheck};
 
 /// An [`Answer`], as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// What was asked.
     pub question: QuestionReport,
@@ -42,7 +44,7 @@ pub struct Report {
 }
 
 /// What was asked, as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct QuestionReport {
     /// The masked endpoint.
     pub masked: String,
@@ -55,7 +57,7 @@ pub struct QuestionReport {
 }
 
 /// A stretch of time, both ends included.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PeriodReport {
     /// RFC 3339, UTC.
     pub from: String,
@@ -64,7 +66,7 @@ pub struct PeriodReport {
 }
 
 /// A candidate, as JSON: a flow as every export writes it, from the client that is furthest behind to the masked endpoint, and what it rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CandidateReport {
     /// `client` and `target` are those of the client furthest behind; all else is the flow on the masked endpoint.
     #[serde(flatten)]
@@ -86,7 +88,7 @@ pub struct CandidateReport {
 }
 
 /// One of several flows behind one another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepReport {
     /// The flow.
     #[serde(flatten)]
@@ -96,7 +98,7 @@ pub struct StepReport {
 }
 
 /// Who knows of a flow, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvidenceReport {
     /// `kernel`, `book`, `ledger` or `import`.
     pub witness: String,
@@ -105,7 +107,7 @@ pub struct EvidenceReport {
 }
 
 /// Why the record is not complete, as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GapReport {
     /// `gap`, `nothing-records`, `future`, `scope` or `unknown-address`.
     pub kind: &'static str,
@@ -122,25 +124,221 @@ pub struct GapReport {
 }
 
 /// A step of a recorder's clock, as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClockStepReport {
     /// The stream.
     pub stream: String,
     /// The wall clock after the step.
     pub at: String,
     /// By how many seconds it was set forward (back, if negative).
-    pub seconds: f64Text,
+    pub seconds: f64,
 }
 
-/// Seconds with nine decimals, written as a JSON number.
-#[allow(non_camel_case_types, reason = "private to the report; reads as what it is")]
-pub type f64Text = serde_json::Number;
-
 /// The nearest flows, as JSON.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NeighboursReport {
     /// The one that ended last before the window.
     pub before: Option<StepReport>,
     /// The one that began first after it.
     pub after: Option<StepReport>,
+}
+
+impl Report {
+    /// An answer as JSON. `at` is the time as it was written, `more_notes` what the caller has to add (such as what was inferred
+    /// about the time).
+    pub fn new(answer: &Answer, at: Option<&str>, more_notes: &[String]) -> Self {
+        let inquiry = &answer.inquiry;
+        Self {
+            question: QuestionReport {
+                masked: inquiry.masked.to_string(),
+                protocol: inquiry.protocol.map(|p| p.to_string()),
+                server: inquiry.server.map(|s| s.to_string()),
+                at: at.map(str::to_owned),
+            },
+            window: inquiry.windows.iter().map(|w| (*w).into()).collect(),
+            complete: answer.is_complete(),
+            ambiguous: answer.is_ambiguous(),
+            exit_status: answer.verdict().code(),
+            clients: answer.clients().iter().map(ToString::to_string).collect(),
+            candidates: answer.candidates.iter().map(CandidateReport::from).collect(),
+            contradictions: answer.contradictions.clone(),
+            decide: answer.deciders.iter().map(|d| d.word()).collect(),
+            gaps: answer.shortfalls.iter().map(GapReport::from).collect(),
+            damage: answer.damage.clone(),
+            clock_steps: answer
+                .clock_steps
+                .iter()
+                .map(|step| ClockStepReport {
+                    stream: step.stream.clone(),
+                    at: step.at.to_string(),
+                    seconds: step.by as f64 / 1e9,
+                })
+                .collect(),
+            neighbours: NeighboursReport {
+                before: answer.neighbours.before.as_ref().map(StepReport::from),
+                after: answer.neighbours.after.as_ref().map(StepReport::from),
+            },
+            notes: more_notes.iter().cloned().chain(notes(answer)).collect(),
+        }
+    }
+}
+
+/// What a reader of the answer must know besides, as sentences.
+pub fn notes(answer: &Answer) -> Vec<String> {
+    let mut notes = Vec::new();
+    for step in &answer.clock_steps {
+        let direction = if step.by < 0 { "back" } else { "forward" };
+        notes.push(format!(
+            "the clock of {} was set {direction} by {:.3} s at {}; both readings of the time were asked",
+            step.stream,
+            step.by.unsigned_abs() as f64 / 1e9,
+            step.at
+        ));
+    }
+    for stream in &answer.unsynchronised {
+        notes.push(format!("the clock of {stream} was not synchronised; its times can be off"));
+    }
+    notes.extend(answer.silent.iter().cloned());
+    let candidates = &answer.candidates;
+    let has = |check: ServerCheck| candidates.iter().any(|c| c.hops[0].server == check);
+    if has(ServerCheck::SameHash) {
+        notes.push("the destination was checked through 16 keyed bits; another one has the same in one case of 65,536".to_owned());
+    }
+    if has(ServerCheck::Undecided) {
+        notes.push("the destination was not kept, so it cannot be checked".to_owned());
+    }
+    if candidates.iter().any(Candidate::is_import_only) {
+        notes.push(
+            "an imported log is the only witness of some candidate; log lines can be forged".to_owned(),
+        );
+    }
+    for (a, b) in &answer.contradictions {
+        notes.push(format!(
+            "candidates {} and {} contradict each other: the kernel gives one reply tuple to one client at a time",
+            a + 1,
+            b + 1
+        ));
+    }
+    notes
+}
+
+impl From<Period> for PeriodReport {
+    fn from(period: Period) -> Self {
+        Self { from: period.from.to_string(), to: period.to.to_string() }
+    }
+}
+
+impl From<&Evidence> for EvidenceReport {
+    fn from(evidence: &Evidence) -> Self {
+        Self { witness: evidence.witness.to_string(), place: evidence.place.clone() }
+    }
+}
+
+impl From<&Hop> for StepReport {
+    fn from(hop: &Hop) -> Self {
+        Self {
+            flow: Record::from(&hop.flow),
+            evidence: hop.evidence.iter().map(EvidenceReport::from).collect(),
+        }
+    }
+}
+
+impl From<&Hit> for StepReport {
+    fn from(hit: &Hit) -> Self {
+        Self { flow: Record::from(&hit.flow), evidence: vec![EvidenceReport::from(&hit.evidence)] }
+    }
+}
+
+impl From<&Candidate> for CandidateReport {
+    fn from(candidate: &Candidate) -> Self {
+        let inner = Record::from(candidate.inner());
+        let flow = Record {
+            client: inner.client,
+            target: inner.target,
+            target_hash: inner.target_hash,
+            ..Record::from(candidate.outer())
+        };
+        Self {
+            flow,
+            evidence: candidate.evidence().map(EvidenceReport::from).collect(),
+            certainty: match candidate.certainty {
+                Certainty::Sure => "sure",
+                Certainty::Possible => "possible",
+            },
+            conversation: Conversation::of(candidate.outer().status).word(),
+            server_check: match candidate.hops[0].server {
+                ServerCheck::Same => Some("same"),
+                ServerCheck::SameHash => Some("same-hash"),
+                ServerCheck::Undecided => Some("undecided"),
+                ServerCheck::NotAsked | ServerCheck::Differs => None,
+            },
+            shifted_by: match candidate.reading {
+                Reading::Asked(_) => None,
+                Reading::Shifted(by) => Some(by),
+            },
+            steps: if candidate.hops.len() > 1 {
+                candidate.hops.iter().map(StepReport::from).collect()
+            } else {
+                Vec::new()
+            },
+            cut: candidate.cut.map(|cut| match cut {
+                Cut::Loop => "loop",
+                Cut::TooDeep => "too-deep",
+            }),
+        }
+    }
+}
+
+impl From<&Shortfall> for GapReport {
+    fn from(shortfall: &Shortfall) -> Self {
+        let time = |t: Timestamp| t.is_finite().then(|| t.to_string());
+        let empty = Self {
+            kind: "gap",
+            stream: None,
+            namespace: None,
+            from: None,
+            to: None,
+            reason: shortfall.to_string(),
+        };
+        match shortfall {
+            Shortfall::NotCovered(missing) => Self {
+                stream: Some(missing.stream.clone()),
+                namespace: missing.gap.namespace.as_deref().map(str::to_owned),
+                from: time(missing.gap.period.from),
+                to: time(missing.gap.period.to),
+                reason: missing.gap.reason.to_string(),
+                ..empty
+            },
+            Shortfall::NothingRecords => Self { kind: "nothing-records", ..empty },
+            Shortfall::Future => Self { kind: "future", ..empty },
+            Shortfall::Scope { stream, .. } => Self { kind: "scope", stream: Some(stream.clone()), ..empty },
+            Shortfall::UnknownAddress => Self { kind: "unknown-address", ..empty },
+        }
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotCovered(missing) => {
+                match (missing.stream.as_str(), missing.gap.namespace.as_deref()) {
+                    ("", _) => return f.write_str("only the kernel's table of this moment could be asked"),
+                    (stream, None | Some("")) => write!(f, "{stream}")?,
+                    (stream, Some(namespace)) => write!(f, "{stream}/{namespace}")?,
+                }
+                let Period { from, to } = missing.gap.period;
+                write!(f, ": {from} to {to}: {}", missing.gap.reason)
+            }
+            Self::NothingRecords => f.write_str("no recorder's stream is there to ask"),
+            Self::Future => f.write_str("that time has not come yet"),
+            Self::Scope { stream, kind: ScopeKind::Translated } => {
+                write!(f, "{stream} records translated flows only: a connection of the gateway itself would not be in it")
+            }
+            Self::Scope { stream, kind } => write!(f, "{stream} records only flows of the scope {}", kind.word()),
+            Self::UnknownAddress => f.write_str(
+                "this address was never seen as one that masks clients, and flows that are forwarded without translation \
+                 are not recorded",
+            ),
+        }
+    }
 }
