@@ -1,8 +1,9 @@
-//! A load generator at the kernel's limit: raw frames, sent in batches, each flow a SYN and some flows later a RST.
+//! A load generator at the kernel's limit: raw frames, sent in batches, each flow a SYN and some flows later
+//! a RST.
 //!
-//! An unanswered flow is deleted by its RST at once, so every flow gives exactly one NEW and one DESTROY at the
-//! same rate, without waiting for the kernel's collector. What the kernel made of it, a counter in the gateway's
-//! rules knows: [`Node::flows_begun`](crate::Node::flows_begun).
+//! An unanswered flow is deleted by its RST at once, so every flow gives exactly one NEW and one DESTROY at
+//! the same rate, without waiting for the kernel's collector. What the kernel made of it, a counter in the
+//! gateway's rules knows: [`Node::flows_begun`](crate::Node::flows_begun).
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -50,7 +51,8 @@ pub struct Sent {
     pub duration: Duration,
     /// CPU time of this process in user space, whole ticks.
     pub user: Duration,
-    /// CPU time of this process in the kernel (which does all the forwarding in the sender's name), whole ticks.
+    /// CPU time of this process in the kernel (which does all the forwarding in the sender's name), whole
+    /// ticks.
     pub system: Duration,
 }
 
@@ -291,7 +293,8 @@ fn checksum(sum: u32) -> [u8; 2] {
 /// User and system time of this process so far.
 fn cpu_time() -> Result<(Duration, Duration), LabError> {
     let stat = fs::read_to_string("/proc/self/stat").doing(|| "reading /proc/self/stat".into())?;
-    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th fields after it (proc(5)).
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th fields after it
+    // (proc(5)).
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let tick = Duration::from_secs(1) / u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100);
     let time = |index: usize| fields.get(index).and_then(|f| f.parse::<u32>().ok()).unwrap_or(0) * tick;

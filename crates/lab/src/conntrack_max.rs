@@ -6,21 +6,18 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, flock};
 
 use crate::LabError;
 use crate::error::Doing;
-use crate::lab::{LOCKS, open_lock};
+use crate::lock::{LOCKS, LockFile};
 
 const SETTING: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
 /// The host's `nf_conntrack_max` is at least what was asked for while this lives.
 #[derive(Debug)]
 pub struct ConntrackMax {
-    file: File,
+    lock: LockFile,
     setting: PathBuf,
 }
 
@@ -33,25 +30,27 @@ impl ConntrackMax {
     }
 
     fn raise_at(setting: &Path, record: &Path, entries: u64) -> Result<Self, LabError> {
-        let mut file = open_lock(record)?;
-        flock(&file, FlockOperation::LockExclusive).doing(|| format!("locking {}", record.display()))?;
-        restore(&mut file, setting)?;
+        let mut lock = LockFile::wait(record)?;
+        // Until it is put back, the record must outlive this process.
+        lock.leave();
+        restore(&mut lock.file, setting)?;
         let before = fs::read_to_string(setting).doing(|| format!("reading {}", setting.display()))?;
         if before.trim().parse::<u64>().is_ok_and(|now| now < entries) {
-            file.write_all(before.trim().as_bytes())
-                .and_then(|()| file.sync_all())
+            (lock.file.write_all(before.trim().as_bytes()))
+                .and_then(|()| lock.file.sync_all())
                 .doing(|| format!("writing {}", record.display()))?;
             fs::write(setting, entries.to_string()).doing(|| format!("writing {}", setting.display()))?;
         }
-        Ok(Self { file, setting: setting.to_owned() })
+        Ok(Self { lock, setting: setting.to_owned() })
     }
 }
 
 impl Drop for ConntrackMax {
     fn drop(&mut self) {
-        // A drop cannot report. The record stays, and the next lab tries again.
-        if let Err(error) = restore(&mut self.file, &self.setting) {
-            eprintln!("unmasq-lab: {error}");
+        match restore(&mut self.lock.file, &self.setting) {
+            Ok(()) => self.lock.remove_on_drop(),
+            // A drop cannot report. The record stays, and the next lab tries again.
+            Err(error) => eprintln!("unmasq-lab: {error}"),
         }
     }
 }
@@ -60,17 +59,13 @@ fn record_path() -> PathBuf {
     Path::new(LOCKS).join("conntrack-max")
 }
 
-/// Puts back what a killed holder raised.
+/// Puts back what a killed holder raised. Does nothing while a living one holds it.
 pub(crate) fn restore_stale() -> Result<(), LabError> {
-    let path = record_path();
-    if !path.exists() {
-        return Ok(());
-    }
-    let mut file = open_lock(&path)?;
-    if flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_err() {
-        return Ok(()); // Held by a living process.
-    }
-    restore(&mut file, Path::new(SETTING))
+    let Some(mut lock) = LockFile::take_over(&record_path()) else { return Ok(()) };
+    lock.leave();
+    restore(&mut lock.file, Path::new(SETTING))?;
+    lock.remove_on_drop();
+    Ok(())
 }
 
 /// Writes the recorded value back, if there is one, and forgets it. The caller holds the lock.
@@ -110,6 +105,7 @@ mod tests {
         assert_eq!(value(&setting), "2000000");
         drop(held);
         assert_eq!(value(&setting), "262144");
+        assert!(!record.exists());
         fs::remove_dir_all(setting.parent().unwrap()).unwrap();
     }
 
@@ -120,6 +116,7 @@ mod tests {
         assert_eq!(value(&setting), "262144");
         drop(held);
         assert_eq!(value(&setting), "262144");
+        assert!(!record.exists());
         fs::remove_dir_all(setting.parent().unwrap()).unwrap();
     }
 
@@ -127,12 +124,12 @@ mod tests {
     fn what_a_killed_holder_raised_is_put_back_by_the_next() {
         let (setting, record) = stand_in("killed");
         let held = ConntrackMax::raise_at(&setting, &record, 2_000_000).unwrap();
-        // Killed: the descriptor closes, the drop never runs.
-        let ConntrackMax { file, .. } = &held;
-        flock(file, FlockOperation::Unlock).unwrap();
+        // Killed: the kernel unlocks, the drop never runs.
+        rustix::fs::flock(&held.lock.file, rustix::fs::FlockOperation::Unlock).unwrap();
         std::mem::forget(held);
         drop(ConntrackMax::raise_at(&setting, &record, 1_000).unwrap());
         assert_eq!(value(&setting), "262144");
+        assert!(!record.exists());
         fs::remove_dir_all(setting.parent().unwrap()).unwrap();
     }
 }

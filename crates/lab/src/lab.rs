@@ -4,24 +4,20 @@
 //! of that name. The lock goes when the process does, by whatever cause, so the next lab can tell what a
 //! killed run left and remove it.
 
-use std::fs::{self, File, OpenOptions};
-use std::os::fd::AsFd;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::LabError;
 use crate::command::output;
 use crate::conntrack_max;
 use crate::error::Doing;
-use crate::node::Node;
+use crate::lock::{self, LOCKS, LockFile};
+use crate::{LabError, Node};
 
-/// Where the locks are. A memory file system, so that nothing survives a reboot, as the namespaces do not.
-pub(crate) const LOCKS: &str = "/run/unmasq-lab";
 const PREFIX: &str = "unmasq-lab-";
 
 /// A set of network namespaces, and a folder for scratch files. All of it goes when the last [`Node`] of it
@@ -42,7 +38,7 @@ struct Inner {
     id: String,
     scratch: PathBuf,
     /// Held, never read.
-    _lock: File,
+    _lock: LockFile,
 }
 
 impl Lab {
@@ -52,9 +48,7 @@ impl Lab {
         let _turn = take_turn()?;
         clean_stale()?;
         let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let lock = open_lock(&lock_path(&id))?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .doing(|| format!("locking {}", lock_path(&id).display()))?;
+        let lock = LockFile::wait(&lock_path(&id))?;
         let scratch = scratch_path(&id);
         fs::create_dir_all(&scratch).doing(|| format!("making {}", scratch.display()))?;
         Ok(Self(Arc::new(Inner { id, scratch, _lock: lock })))
@@ -81,9 +75,9 @@ impl Lab {
         Node::create(self.clone(), format!("{PREFIX}{}-{name}", self.0.id))
     }
 
-    /// Removes all of it now, although nodes are still held: for a signal handler that exits next.
-    pub fn remove(&self) -> Result<(), LabError> {
-        remove(&self.0.id)
+    /// Removes the lab of this id now, although nodes are still held: for a signal handler that exits next.
+    pub fn remove(id: &str) -> Result<(), LabError> {
+        remove(id)
     }
 }
 
@@ -104,37 +98,20 @@ fn scratch_path(id: &str) -> PathBuf {
     std::env::temp_dir().join(format!("{PREFIX}{id}"))
 }
 
-/// Opens a lock file, made if missing. The lock itself is not taken.
-pub(crate) fn open_lock(path: &Path) -> Result<File, LabError> {
-    fs::create_dir_all(LOCKS).doing(|| format!("making {LOCKS} (the lab needs root)"))?;
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(path)
-        .doing(|| format!("opening {}", path.display()))
-}
-
 /// Labs are made and cleaned one at a time: else one could take another's lock file, made but not yet locked,
 /// for stale.
-fn take_turn() -> Result<File, LabError> {
-    let path = Path::new(LOCKS).join("turn");
-    let file = open_lock(&path)?;
-    flock(&file, FlockOperation::LockExclusive).doing(|| format!("locking {}", path.display()))?;
-    Ok(file)
+fn take_turn() -> Result<LockFile, LabError> {
+    LockFile::wait(&Path::new(LOCKS).join("turn"))
 }
 
 fn clean_stale() -> Result<(), LabError> {
     for entry in fs::read_dir(LOCKS).doing(|| format!("reading {LOCKS}"))? {
         let path = entry.doing(|| format!("reading {LOCKS}"))?.path();
-        let (Some(id), Some("lock")) =
-            (path.file_stem().and_then(|s| s.to_str()), path.extension().and_then(|e| e.to_str()))
-        else {
-            continue;
-        };
-        let Ok(file) = File::open(&path) else { continue };
-        if flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).is_ok() {
+        let is_lab = path.extension().is_some_and(|extension| extension == "lock");
+        let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_lab) else { continue };
+        if let Some(mut lock) = LockFile::take_over(&path) {
+            // Should removing fail, the lock must tell the next one to try again.
+            lock.leave();
             remove(id)?;
         }
     }
@@ -162,10 +139,7 @@ fn remove(id: &str) -> Result<(), LabError> {
     if scratch.exists() {
         fs::remove_dir_all(&scratch).doing(|| format!("removing {}", scratch.display()))?;
     }
-    let lock = lock_path(id);
-    if lock.exists() {
-        fs::remove_file(&lock).doing(|| format!("removing {}", lock.display()))?;
-    }
+    lock::remove(&lock_path(id));
     Ok(())
 }
 

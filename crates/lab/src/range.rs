@@ -1,5 +1,5 @@
-//! A firing range for [`Blast`]: thousands of clients that exist only as source addresses, a masquerading gateway,
-//! and a void that drops what arrives before its own stack sees it.
+//! A firing range for [`Blast`]: thousands of clients that exist only as source addresses, a masquerading
+//! gateway, and a void that drops what arrives before its own stack sees it.
 
 use std::time::Duration;
 

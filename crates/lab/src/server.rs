@@ -33,6 +33,7 @@ pub struct Sighting {
 /// datagram.
 #[derive(Debug)]
 pub struct Server {
+    protocol: Protocol,
     address: SocketAddr,
     log: Arc<Log>,
     stop: Arc<OwnedFd>,
@@ -58,7 +59,7 @@ impl Server {
         let listener =
             node.run(|| TcpListener::bind(address))?.doing(|| format!("listening on tcp {address}"))?;
         let address = listener.local_addr().doing(|| "asking for the server's address".into())?;
-        Self::start(address, move |log, stop| serve_tcp(&listener, address, log, stop))
+        Self::start(Protocol::TCP, address, move |log, stop| serve_tcp(&listener, address, log, stop))
     }
 
     /// A UDP server. Every datagram goes back to where it came from. Port 0 takes a free one.
@@ -66,10 +67,11 @@ impl Server {
         let socket =
             node.run(|| UdpSocket::bind(address))?.doing(|| format!("listening on udp {address}"))?;
         let address = socket.local_addr().doing(|| "asking for the server's address".into())?;
-        Self::start(address, move |log, stop| serve_udp(&socket, address, log, stop))
+        Self::start(Protocol::UDP, address, move |log, stop| serve_udp(&socket, address, log, stop))
     }
 
     fn start(
+        protocol: Protocol,
         address: SocketAddr,
         serve: impl FnOnce(&Log, &OwnedFd) -> io::Result<()> + Send + 'static,
     ) -> Result<Self, LabError> {
@@ -83,7 +85,12 @@ impl Server {
                 }
             })
         };
-        Ok(Self { address, log, stop, thread: Some(thread) })
+        Ok(Self { protocol, address, log, stop, thread: Some(thread) })
+    }
+
+    /// Does it speak TCP (else UDP)?
+    pub fn is_tcp(&self) -> bool {
+        self.protocol == Protocol::TCP
     }
 
     /// Where it listens.

@@ -1,4 +1,5 @@
-//! Holds a firing range for as long as its standard input is open: benches that are not written in Rust use it.
+//! Holds a firing range for as long as its standard input is open: benches that are not written in Rust use
+//! it.
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -6,8 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use unmasq_lab::{ConntrackMax, Lab, LabError, Range};
 
-/// Builds a source, a masquerading gateway and a void, prints the names of their namespaces, and removes them when
-/// its standard input closes
+/// Builds a source, a masquerading gateway and a void, prints the names of their namespaces, and removes them
+/// when its standard input closes
 #[derive(Debug, Parser)]
 #[command(name = "unmasq-lab-range", version)]
 struct Args {
