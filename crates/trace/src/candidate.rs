@@ -133,12 +133,14 @@ impl Candidate {
     }
 }
 
-impl Hop {
-    fn new(hit: Hit) -> Self {
+impl From<Hit> for Hop {
+    fn from(hit: Hit) -> Self {
         let source = (hit.evidence.witness, hit.flow.origin.stream.clone());
         Self { flow: hit.flow, evidence: vec![hit.evidence], server: hit.server, sources: vec![source] }
     }
+}
 
+impl Hop {
     /// Is an imported log the only witness?
     pub fn is_import_only(&self) -> bool {
         self.evidence.iter().all(|e| e.witness == Witness::Import)
@@ -149,7 +151,8 @@ impl Hop {
         self.evidence.iter().any(|e| matches!(e.witness, Witness::Book | Witness::Ledger))
     }
 
-    fn is_same(&self, hit: &Hit) -> bool {
+    /// Does another witness speak of the same flow?
+    pub(crate) fn is_same(&self, hit: &Hit) -> bool {
         let (a, b) = (&self.flow, &hit.flow);
         let is_import = self.is_import_only() || hit.evidence.witness == Witness::Import;
         a.protocol == b.protocol
@@ -214,7 +217,7 @@ pub(crate) fn merge(mut hits: Vec<Hit>) -> Vec<Hop> {
     for hit in hits {
         match hops.iter_mut().find(|hop| hop.is_same(&hit)) {
             Some(hop) => hop.absorb(hit),
-            None => hops.push(Hop::new(hit)),
+            None => hops.push(hit.into()),
         }
     }
     hops

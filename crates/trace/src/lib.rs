@@ -36,6 +36,7 @@ mod answer;
 mod candidate;
 mod completeness;
 mod memory;
+mod overview;
 mod question;
 pub mod report;
 pub mod time;
@@ -46,6 +47,7 @@ pub use answer::{Answer, ClockStep, Decider, answer};
 pub use candidate::{Candidate, Certainty, Conversation, Cut, Hop, Reading};
 pub use completeness::{MissingStretch, Shortfall};
 pub use memory::Memory;
+pub use overview::{ClientFlows, HistoryEnd, Overview, history, overview};
 pub use question::{ClientQuestion, Inquiry, Question, ServerCheck};
 pub use verdict::Verdict;
 pub use witness::{

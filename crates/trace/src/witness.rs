@@ -115,6 +115,11 @@ pub trait Witness {
     /// What it is and where, for messages: `ledger /var/lib/unmasq/ledger`.
     fn name(&self) -> String;
 
+    /// Does it hold more flows than fit in memory? Such a witness is visited; the others are collected.
+    fn is_large(&self) -> bool {
+        false
+    }
+
     /// The flows on a masked endpoint in a stretch of time.
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError>;
 

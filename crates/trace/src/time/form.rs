@@ -330,12 +330,11 @@ impl Reader<'_> {
             return Err(self.refuse(word, "it is no part of a time that is known here"));
         };
         match (&self.form.zone, &zone) {
-            (None, _) => self.form.zone = Some(zone),
+            // An offset that follows an abbreviation settles it.
+            (None, _) | (Some(Zone::Abbreviation(_)), Zone::Fixed(_)) => self.form.zone = Some(zone),
             (Some(before), _) if *before == zone => {}
             // A comment behind an offset.
             (Some(Zone::Fixed(_)), _) if word.starts_with(['(', '[']) => {}
-            // An offset that follows an abbreviation settles it.
-            (Some(Zone::Abbreviation(_)), Zone::Fixed(_)) => self.form.zone = Some(zone),
             (Some(_), _) => return Err(self.refuse(word, "there are two time zones")),
         }
         Ok(())
