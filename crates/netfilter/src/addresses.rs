@@ -124,9 +124,7 @@ impl Watch {
                 Ok((_, length)) => {
                     let datagram = self.buffer.get(..length).unwrap_or(&[]);
                     has_overrun |= datagram.is_empty();
-                    for message in Messages::new(datagram) {
-                        has_new |= note(&mut self.known, &message.map_err(unreadable)?)?;
-                    }
+                    has_new |= note_all(&mut self.known, datagram)?;
                 }
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(rustix::io::Errno::INTR) => {}
@@ -179,6 +177,15 @@ impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.changes.as_fd()
     }
+}
+
+/// Takes in all addresses that the datagram tells of; were there new ones?
+pub(crate) fn note_all(known: &mut LocalAddresses, datagram: &[u8]) -> Result<bool> {
+    let mut has_new = false;
+    for message in Messages::new(datagram) {
+        has_new |= note(known, &message.map_err(unreadable)?)?;
+    }
+    Ok(has_new)
 }
 
 /// Takes in an address that the message tells of; was it new?

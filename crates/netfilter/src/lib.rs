@@ -37,6 +37,8 @@ pub mod addresses;
 pub mod conntrack;
 mod error;
 pub mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod netns;
 pub mod packet;
 pub mod reliable;
