@@ -1,0 +1,87 @@
+# unmasq: what a user or developer does, each in one word. As root on Debian 12 or later; `scripts/setup` installs
+# what is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CARGO ?= cargo
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+# rustup's place: a shell that was open before the installation does not have it yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+RELEASE := $(TARGET)/release
+# A virtual environment with the programs that read our exports: DuckDB and pandas.
+PYTHON_ENV := $(TARGET)/python
+export UNMASQ_TEST_PYTHON := $(PYTHON_ENV)/bin/python
+
+.PHONY: help demo build test lint bench fuzz doc man install clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## records real connections in a lab and traces one back
+	@scripts/setup demo
+	@$(CARGO) build --release --locked -p unmasq -p unmasq-lab --bin unmasq --bin unmasq-lab-demo
+	@exec setpriv --pdeathsig TERM scripts/demo $(RELEASE)
+
+build: ## the release binary
+	@scripts/setup build
+	$(CARGO) build --release --locked -p unmasq
+
+test: $(PYTHON_ENV)/ready-test ## all tests, those in network namespaces included
+	@scripts/setup test
+	$(CARGO) nextest run --workspace --locked --no-fail-fast
+	$(CARGO) test --workspace --locked --doc
+
+lint: ## formatting, clippy, documentation and dependencies, warnings denied
+	@scripts/setup lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	$(CARGO) deny --workspace --locked check bans licenses sources
+
+bench: $(PYTHON_ENV)/ready-bench ## measures unmasq beside its peers; writes bench/RESULTS.md
+	@scripts/setup bench
+	$(CARGO) build --release --locked --workspace --bins
+	$(PYTHON_ENV)/bin/python -m bench --binaries $(RELEASE) $(BENCH)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS; needs a nightly toolchain
+	@scripts/setup fuzz
+	@for folder in $$(find crates -type d -name fuzz -not -path '*/target/*'); do \
+	  for target in $$($(CARGO) +nightly fuzz list --fuzz-dir $$folder); do \
+	    $(CARGO) +nightly fuzz run --fuzz-dir $$folder $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	  done; \
+	done
+
+doc: ## the code's manual
+	$(CARGO) doc --workspace --no-deps --locked
+
+man: build ## man pages and completions
+	$(RELEASE)/unmasq generate --man $(RELEASE)/man --completions $(RELEASE)/completions
+
+install: man ## binary, man pages, completions and service into DESTDIR/PREFIX
+	install -Dm755 $(RELEASE)/unmasq $(DESTDIR)$(PREFIX)/bin/unmasq
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m644 $(RELEASE)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -Dm644 $(RELEASE)/completions/unmasq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/unmasq
+	install -Dm644 $(RELEASE)/completions/_unmasq $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_unmasq
+	install -Dm644 $(RELEASE)/completions/unmasq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/unmasq.fish
+	for unit in packaging/*.service; do \
+	  [ ! -e "$$unit" ] || install -Dm644 $$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
+	done
+
+clean: ## all that was built
+	$(CARGO) clean
+
+# Made anew when the list of packages changes.
+$(PYTHON_ENV)/ready-%: scripts/python-%.txt
+	@scripts/setup python
+	python3 -m venv $(PYTHON_ENV)
+	$(PYTHON_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
