@@ -43,6 +43,7 @@ pub mod netns;
 pub mod packet;
 pub mod reliable;
 pub mod scope;
+pub mod settings;
 mod sockopt;
 mod wire;
 
