@@ -49,7 +49,7 @@ lint: ## formatting, clippy, documentation and dependencies, warnings denied
 bench: $(PYTHON_ENV)/ready-bench ## measures unmasq beside its peers; writes bench/RESULTS.md
 	@scripts/setup bench
 	$(CARGO) build --release --locked --workspace --bins
-	$(PYTHON_ENV)/bin/python -m bench --binaries $(RELEASE) $(BENCH)
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON_ENV)/bin/python -m bench --binaries $(RELEASE) $(BENCH)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS; needs a nightly toolchain
 	@scripts/setup fuzz
