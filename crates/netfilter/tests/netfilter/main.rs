@@ -4,6 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
 
 mod crafted;
+mod dump;
+mod events;
+mod frames;
 mod hostile;
+mod listener;
+mod losses;
+mod namespaces;
 mod oracle;
 mod recorded;
+mod scope;
