@@ -35,6 +35,7 @@
 mod answer;
 mod candidate;
 mod completeness;
+mod ledger;
 mod memory;
 mod overview;
 mod question;
@@ -46,6 +47,7 @@ mod witness;
 pub use answer::{Answer, ClockStep, Decider, answer};
 pub use candidate::{Candidate, Certainty, Conversation, Cut, Hop, Reading};
 pub use completeness::{MissingStretch, Shortfall};
+pub use ledger::LedgerWitness;
 pub use memory::Memory;
 pub use overview::{ClientFlows, HistoryEnd, Overview, history, overview};
 pub use question::{ClientQuestion, Inquiry, Question, ServerCheck};

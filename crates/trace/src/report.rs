@@ -3,12 +3,12 @@
 use std::fmt;
 
 use serde::Serialize;
-use unmasq_flow::record::Record;
+use unmasq_flow::record::{OriginRecord, Record};
 use unmasq_flow::{Evidence, Period, ScopeKind, Timestamp};
 
 use crate::candidate::{Candidate, Certainty, Conversation, Cut, Hop, Reading};
 use crate::completeness::Shortfall;
-use crate::{Answer, Hit, ServerCheck};
+use crate::{Answer, ClientFlows, Hit, HistoryEnd, Inquiry, Overview, ServerCheck};
 
 /// An [`Answer`], as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,12 +149,7 @@ impl Report {
     pub fn new(answer: &Answer, at: Option<&str>, more_notes: &[String]) -> Self {
         let inquiry = &answer.inquiry;
         Self {
-            question: QuestionReport {
-                masked: inquiry.masked.to_string(),
-                protocol: inquiry.protocol.map(|p| p.to_string()),
-                server: inquiry.server.map(|s| s.to_string()),
-                at: at.map(str::to_owned),
-            },
+            question: QuestionReport::new(inquiry, at),
             window: inquiry.windows.iter().map(|w| (*w).into()).collect(),
             complete: answer.is_complete(),
             ambiguous: answer.is_ambiguous(),
@@ -179,6 +174,144 @@ impl Report {
                 after: answer.neighbours.after.as_ref().map(StepReport::from),
             },
             notes: more_notes.iter().cloned().chain(notes(answer)).collect(),
+        }
+    }
+}
+
+/// What is known of an address without a port, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OverviewReport {
+    /// What was asked.
+    pub question: QuestionReport,
+    /// The stretches of time that were looked at.
+    pub window: Vec<PeriodReport>,
+    /// Is the record complete for the question?
+    pub complete: bool,
+    /// Is it more than one client?
+    pub ambiguous: bool,
+    /// As the command's exit status.
+    pub exit_status: u8,
+    /// The distinct client addresses.
+    pub clients: Vec<String>,
+    /// Each client with its flows, the busiest first.
+    pub summary: Vec<ClientFlowsReport>,
+    /// Why the record is not complete.
+    pub gaps: Vec<GapReport>,
+    /// Files that could not be read.
+    pub damage: Vec<String>,
+    /// What was inferred, and which witnesses were missing.
+    pub notes: Vec<String>,
+}
+
+/// The flows of one client behind an address, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClientFlowsReport {
+    /// The client's address.
+    pub client: String,
+    /// How many flows.
+    pub flows: u64,
+    /// How many of them had not ended, as far as is known.
+    pub open: u64,
+    /// Of which protocols.
+    pub protocols: Vec<String>,
+    /// The earliest start that is known.
+    pub first: Option<String>,
+    /// The latest end that is known.
+    pub last: Option<String>,
+    /// Where it was seen.
+    pub origin: OriginRecord,
+}
+
+impl OverviewReport {
+    /// An overview as JSON; `at` and `more_notes` as in [`Report::new`].
+    pub fn new(overview: &Overview, at: Option<&str>, more_notes: &[String]) -> Self {
+        let mut clients: Vec<String> = Vec::new();
+        for client in overview.clients.iter().map(|c| c.client.to_string()) {
+            if !clients.contains(&client) {
+                clients.push(client);
+            }
+        }
+        Self {
+            question: QuestionReport::new(&overview.inquiry, at),
+            window: overview.inquiry.windows.iter().map(|w| (*w).into()).collect(),
+            complete: overview.is_complete(),
+            ambiguous: overview.client_count() > 1,
+            exit_status: overview.verdict().code(),
+            clients,
+            summary: overview.clients.iter().map(ClientFlowsReport::from).collect(),
+            gaps: overview.shortfalls.iter().map(GapReport::from).collect(),
+            damage: overview.damage.clone(),
+            notes: more_notes.iter().chain(&overview.silent).cloned().collect(),
+        }
+    }
+}
+
+impl From<&ClientFlows> for ClientFlowsReport {
+    fn from(client: &ClientFlows) -> Self {
+        Self {
+            client: client.client.to_string(),
+            flows: client.flows,
+            open: client.open,
+            protocols: client.protocols.iter().map(ToString::to_string).collect(),
+            first: client.first.map(|t| t.to_string()),
+            last: client.last.map(|t| t.to_string()),
+            origin: OriginRecord {
+                stream: client.origin.stream.to_string(),
+                namespace: client.origin.namespace.to_string(),
+                zone_original: client.origin.zones.original,
+                zone_reply: client.origin.zones.reply,
+            },
+        }
+    }
+}
+
+/// The last line of the JSON lines that list all that a client did; the lines before it are [`StepReport`]s.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HistoryReport {
+    /// Tells this line from a flow.
+    pub end: HistoryEndReport,
+}
+
+/// What there is to say after all flows of a client, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HistoryEndReport {
+    /// How many flows were listed.
+    pub flows: u64,
+    /// Is the record complete, as far as its scope goes?
+    pub complete: bool,
+    /// As the command's exit status.
+    pub exit_status: u8,
+    /// Why the record is not complete.
+    pub gaps: Vec<GapReport>,
+    /// Files that could not be read.
+    pub damage: Vec<String>,
+    /// What was inferred, and which witnesses were missing.
+    pub notes: Vec<String>,
+}
+
+impl HistoryReport {
+    /// The end of a history as JSON.
+    pub fn new(end: &HistoryEnd, more_notes: &[String]) -> Self {
+        Self {
+            end: HistoryEndReport {
+                flows: end.flows,
+                complete: end.is_complete(),
+                exit_status: end.verdict().code(),
+                gaps: end.shortfalls.iter().map(GapReport::from).collect(),
+                damage: end.damage.clone(),
+                notes: more_notes.iter().chain(&end.silent).cloned().collect(),
+            },
+        }
+    }
+}
+
+impl QuestionReport {
+    fn new(inquiry: &Inquiry, at: Option<&str>) -> Self {
+        Self {
+            masked: inquiry.masked.to_string(),
+            protocol: inquiry.protocol.map(|p| p.to_string()),
+            server: inquiry.server.map(|s| s.to_string()),
+            at: at.map(str::to_owned),
         }
     }
 }

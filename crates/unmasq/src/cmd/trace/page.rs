@@ -1,0 +1,472 @@
+//! The answer as a page for people: the verdict first, then each candidate, then what is missing.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use jiff::tz::TimeZone;
+use unmasq_flow::{Bound, Evidence, Flow, Period, Timestamp, Witness as By};
+use unmasq_trace::report::notes;
+use unmasq_trace::{
+    Answer, Candidate, Certainty, Conversation, Cut, Decider, Hit, Reading, Shortfall, Verdict,
+};
+
+use super::When;
+use crate::output::Bytes;
+
+const STRONG: Style = Style::new().bold();
+const GOOD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
+const DOUBT: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
+const BAD: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const FAINT: Style = Style::new().dimmed();
+
+/// More candidates than this are counted, not shown: nobody reads them on a terminal, and JSON has them all.
+const MOST_SHOWN: usize = 20;
+
+/// Prints an answer.
+pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::Result<()> {
+    let clock = Clock(&when.asked.zone);
+    head(out, &answer.inquiry.masked.to_string(), answer.inquiry.protocol.map(|p| p.to_string()), when)?;
+    if let Some(server) = answer.inquiry.server {
+        writeln!(out, "  toward {server}")?;
+    }
+    windows(out, &answer.inquiry.windows, &clock)?;
+    writeln!(out)?;
+    verdict(out, answer)?;
+    let is_numbered = answer.candidates.len() > 1;
+    for (index, candidate) in answer.candidates.iter().take(MOST_SHOWN).enumerate() {
+        writeln!(out)?;
+        if is_numbered {
+            writeln!(out, "{STRONG}Candidate {} of {}{STRONG:#}", index + 1, answer.candidates.len())?;
+        }
+        self::candidate(out, candidate, &clock)?;
+    }
+    if let Some(more) = answer.candidates.len().checked_sub(MOST_SHOWN).filter(|n| *n > 0) {
+        writeln!(out, "\n  and {more} more; --json lists them all")?;
+    }
+    if !answer.deciders.is_empty() {
+        writeln!(out, "\n{STRONG}What would decide{STRONG:#}")?;
+        for decider in &answer.deciders {
+            writeln!(out, "  {}", advice(*decider))?;
+        }
+    }
+    neighbours(out, answer, &clock)?;
+    missing(out, &answer.shortfalls, &answer.damage, &clock)?;
+    notes_of(out, when.asked.notes.iter().cloned().chain(notes(answer)))
+}
+
+/// The first line: what was asked.
+pub(super) fn head(
+    out: &mut impl Write,
+    subject: &str,
+    protocol: Option<String>,
+    when: &When,
+) -> io::Result<()> {
+    let protocol = protocol.map(|p| format!(" {p}")).unwrap_or_default();
+    writeln!(out, "{STRONG}{subject}{STRONG:#}{protocol}, {}", when.asked.text)
+}
+
+/// The stretches of time that were looked at, in UTC and in the zone that was asked for.
+pub(super) fn windows(out: &mut impl Write, windows: &[Period], clock: &Clock<'_>) -> io::Result<()> {
+    for window in windows {
+        if window.from == window.to {
+            writeln!(out, "  at {}", clock.both(window.from))?;
+            continue;
+        }
+        writeln!(out, "  from {}", clock.both(window.from))?;
+        writeln!(out, "  to   {}", clock.both(window.to))?;
+    }
+    Ok(())
+}
+
+fn verdict(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    let clients: Vec<String> = answer.clients().iter().map(ToString::to_string).collect();
+    let client = clients.first().map_or("", String::as_str);
+    match answer.verdict() {
+        Verdict::One => writeln!(out, "{GOOD}{client}{GOOD:#}: one client, and the record is complete"),
+        Verdict::Nobody => {
+            writeln!(out, "{STRONG}nobody{STRONG:#}: no flow had it then, and the record is complete")
+        }
+        Verdict::Several => {
+            let extent =
+                if answer.is_complete() { "the record is complete" } else { "the record is incomplete" };
+            let count = answer.client_count();
+            if count > clients.len() {
+                writeln!(
+                    out,
+                    "{DOUBT}{count} clients{DOUBT:#} can be meant, of the same address in several places; {extent}"
+                )
+            } else {
+                writeln!(out, "{DOUBT}{count} clients{DOUBT:#} can be meant; {extent}")
+            }
+        }
+        Verdict::Incomplete if clients.is_empty() => {
+            writeln!(
+                out,
+                "{DOUBT}not known{DOUBT:#}: no flow was found, but the record is incomplete there (see below)"
+            )
+        }
+        Verdict::Incomplete => {
+            writeln!(
+                out,
+                "{DOUBT}{client}{DOUBT:#}: one client was found, but the record is incomplete there (see below)"
+            )
+        }
+        Verdict::Damaged if clients.is_empty() => {
+            writeln!(
+                out,
+                "{BAD}not known{BAD:#}: the record is damaged where the answer would be (see below)"
+            )
+        }
+        Verdict::Damaged => {
+            writeln!(
+                out,
+                "{BAD}{}{BAD:#}: found, but the record is damaged there (see below)",
+                clients.join(", ")
+            )
+        }
+    }
+}
+
+fn candidate(out: &mut impl Write, candidate: &Candidate, clock: &Clock<'_>) -> io::Result<()> {
+    let flow = candidate.outer();
+    let possible = match candidate.certainty {
+        Certainty::Sure => "",
+        Certainty::Possible => "; possibly not alive then: a bound is not known well enough",
+    };
+    writeln!(out, "  client   {STRONG}{}{STRONG:#}  {}{possible}", candidate.client(), flow.protocol)?;
+    if let Reading::Shifted(by) = candidate.reading {
+        writeln!(out, "  reading  with the clock {:+.3} s off, because it was set", by as f64 / 1e9)?;
+    }
+    for hop in candidate.hops.iter().skip(1).rev() {
+        writeln!(out, "  seen as  {}  in {}", hop.flow.masked, place(&hop.flow))?;
+    }
+    let place = place(flow);
+    writeln!(
+        out,
+        "  masked   {}{}",
+        flow.masked,
+        if place.is_empty() { String::new() } else { format!("  in {place}") }
+    )?;
+    writeln!(out, "  target   {}", candidate.target())?;
+    writeln!(out, "  server   {}", flow.server)?;
+    writeln!(out, "  from     {}", bound(flow.start, clock, false))?;
+    let timeout = candidate.evidence().any(|e| e.witness != By::Import) && flow.end.is_closed();
+    writeln!(out, "  to       {}", bound(flow.end, clock, timeout))?;
+    writeln!(out, "  traffic  {}", traffic(flow))?;
+    match candidate.cut {
+        None => {}
+        Some(Cut::Loop) => writeln!(out, "  note     the flows behind this client lead back to it")?,
+        Some(Cut::TooDeep) => {
+            writeln!(out, "  note     more than eight flows lie behind one another; not followed further")?
+        }
+    }
+    let mut label = "known by";
+    for evidence in candidate.evidence() {
+        writeln!(out, "  {label} {FAINT}{}{FAINT:#}", self::evidence(evidence))?;
+        label = "        ";
+    }
+    Ok(())
+}
+
+fn evidence(evidence: &Evidence) -> String {
+    match evidence.witness {
+        By::Kernel => evidence.place.clone(),
+        By::Book => format!("the running recorder, {}", evidence.place),
+        By::Ledger => format!("the ledger, {}", evidence.place),
+        By::Import => format!("an imported log, {}", evidence.place),
+    }
+}
+
+fn place(flow: &Flow) -> String {
+    flow.origin.to_string().trim_start_matches('/').to_owned()
+}
+
+/// A bound, with how well it is known.
+fn bound(bound: Bound, clock: &Clock<'_>, has_timeout: bool) -> String {
+    let timeout = if has_timeout { ", conntrack timeout after the last packet included" } else { "" };
+    match bound {
+        Bound::Exact(t) => format!("{}  (by the kernel{timeout})", clock.both(t)),
+        Bound::Read(t) => format!("{}  (as read: no later than this{timeout})", clock.both(t)),
+        Bound::Between(a, b) if !a.is_finite() && !b.is_finite() => "not known".to_owned(),
+        Bound::Between(a, b) if !a.is_finite() => format!("before {}", clock.both(b)),
+        Bound::Between(a, b) if !b.is_finite() => format!("after {}", clock.both(a)),
+        Bound::Between(a, b) => format!("between {} and {}", clock.both(a), clock.utc(b)),
+        Bound::Open => "still open when last seen".to_owned(),
+        Bound::Unknown => "not known".to_owned(),
+    }
+}
+
+fn traffic(flow: &Flow) -> String {
+    let talk = match Conversation::of(flow.status) {
+        Conversation::Assured => "a conversation: both sides spoke",
+        Conversation::Answered => "answered by the far side",
+        Conversation::OneSided => "one-sided: the far side never answered (a forged packet looks like this)",
+        Conversation::Unknown => "no status recorded",
+    };
+    let Some(traffic) = flow.traffic else { return talk.to_owned() };
+    format!(
+        "{talk}; {} packets ({}) out, {} ({}) back",
+        traffic.original.packets,
+        Bytes(traffic.original.bytes),
+        traffic.reply.packets,
+        Bytes(traffic.reply.bytes)
+    )
+}
+
+fn advice(decider: Decider) -> &'static str {
+    match decider {
+        Decider::Port => "the port (or ICMP id) that the far side saw: 203.0.113.1:PORT",
+        Decider::Protocol => "the protocol: --proto tcp, --proto udp, …",
+        Decider::Destination => "the far side's own address and port: --to ADDRESS:PORT",
+        Decider::Time => {
+            "a more precise time: they were not all alive at once (--at with seconds, a smaller --window)"
+        }
+        Decider::Place => "which gateway, namespace or zone it was: they are listed with each candidate",
+    }
+}
+
+fn neighbours(out: &mut impl Write, answer: &Answer, clock: &Clock<'_>) -> io::Result<()> {
+    let near = &answer.neighbours;
+    if near.before.is_none() && near.after.is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n{STRONG}Nearest on {}{STRONG:#}", answer.inquiry.masked)?;
+    let line = |hit: &Hit| {
+        let flow = &hit.flow;
+        format!("{} → {}  {}", flow.client, flow.server, flow.protocol)
+    };
+    if let Some(hit) = &near.before {
+        writeln!(out, "  before   ended {}  {}", clock.short(hit.flow.end), line(hit))?;
+    }
+    if let Some(hit) = &near.after {
+        writeln!(out, "  after    began {}  {}", clock.short(hit.flow.start), line(hit))?;
+    }
+    Ok(())
+}
+
+/// What the record lacks.
+pub(super) fn missing(
+    out: &mut impl Write,
+    shortfalls: &[Shortfall],
+    damage: &[String],
+    clock: &Clock<'_>,
+) -> io::Result<()> {
+    if !shortfalls.is_empty() {
+        writeln!(out, "\n{DOUBT}Not complete{DOUBT:#}")?;
+    }
+    for shortfall in shortfalls.iter().take(MOST_SHOWN) {
+        match shortfall {
+            Shortfall::NotCovered(missing) if !missing.stream.is_empty() => {
+                let namespace = missing.gap.namespace.as_deref().filter(|n| !n.is_empty());
+                let place =
+                    namespace.map_or_else(|| missing.stream.clone(), |n| format!("{}/{n}", missing.stream));
+                let Period { from, to } = missing.gap.period;
+                writeln!(out, "  {place}  {} to {}: {}", clock.utc(from), clock.utc(to), missing.gap.reason)?;
+            }
+            other => writeln!(out, "  {other}")?,
+        }
+    }
+    if shortfalls.len() > MOST_SHOWN {
+        writeln!(out, "  and {} more; --json lists them all", shortfalls.len() - MOST_SHOWN)?;
+    }
+    if !damage.is_empty() {
+        writeln!(out, "\n{BAD}Damaged{BAD:#}")?;
+    }
+    for damage in damage.iter().take(MOST_SHOWN) {
+        writeln!(out, "  {damage}")?;
+    }
+    Ok(())
+}
+
+/// What the reader must know besides.
+pub(super) fn notes_of(out: &mut impl Write, notes: impl Iterator<Item = String>) -> io::Result<()> {
+    for (index, note) in notes.enumerate() {
+        if index == 0 {
+            writeln!(out, "\n{STRONG}Notes{STRONG:#}")?;
+        }
+        writeln!(out, "  {note}")?;
+    }
+    Ok(())
+}
+
+/// A flow in one line.
+pub(super) fn flow_row(flow: &Flow, clock: &Clock<'_>) -> String {
+    format!(
+        "{}  {}  {:<6}  {:<22}  {:<22}  {}",
+        clock.short(flow.start),
+        clock.short(flow.end),
+        flow.protocol,
+        flow.client,
+        flow.masked,
+        flow.server,
+    )
+}
+
+/// Prints times in UTC and in the zone that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock<'a>(pub(super) &'a TimeZone);
+
+impl Clock<'_> {
+    /// `2026-11-21 08:57:28.173 UTC = 09:57:28.173 Europe/Berlin`.
+    pub(super) fn both(self, time: Timestamp) -> String {
+        let utc = format!("{} UTC", self.utc(time));
+        let Some(here) = self.here(time) else { return utc };
+        format!("{utc} = {here}")
+    }
+
+    /// `2026-11-21 08:57:28.173`, in UTC.
+    pub(super) fn utc(self, time: Timestamp) -> String {
+        zoned(time, &TimeZone::UTC)
+            .map_or_else(|| time.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+    }
+
+    /// A bound, in UTC, as wide as any other.
+    pub(super) fn short(self, bound: Bound) -> String {
+        let text = match bound {
+            Bound::Exact(t) => self.utc(t),
+            Bound::Read(t) => format!("≤ {}", self.utc(t)),
+            Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", self.utc(b)),
+            Bound::Between(a, _) if a.is_finite() => format!("≥ {}", self.utc(a)),
+            Bound::Between(_, b) if b.is_finite() => format!("≤ {}", self.utc(b)),
+            Bound::Between(..) | Bound::Unknown => "not known".to_owned(),
+            Bound::Open => "open".to_owned(),
+        };
+        format!("{text:<25}")
+    }
+
+    /// The same instant in the zone that was asked for, if that is not UTC; with the date where it is another one.
+    fn here(self, time: Timestamp) -> Option<String> {
+        let here = zoned(time, self.0)?;
+        let utc = zoned(time, &TimeZone::UTC)?;
+        if self.0 == &TimeZone::UTC {
+            return None;
+        }
+        let format = if here.date() == utc.date() { "%H:%M:%S%.3f %:z" } else { "%Y-%m-%d %H:%M:%S%.3f %:z" };
+        let name = self.0.iana_name().map(|n| format!(" {n}")).unwrap_or_default();
+        Some(format!("{}{name}", here.strftime(format)))
+    }
+}
+
+fn zoned(time: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
+    let time =
+        jiff::Timestamp::from_nanosecond(i128::from(time.as_nanos())).ok().filter(|_| time.is_finite())?;
+    Some(time.to_zoned(zone.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unmasq_flow::{
+        Count, Coverage, DestinationPolicy, Endpoint, Evidence, Gap, GapReason, Origin, Protocol, Scope,
+        ScopeKind, Status, Traffic,
+    };
+    use unmasq_trace::time::{Asked, zone};
+    use unmasq_trace::{Inquiry, Memory, Standing, StreamCoverage, StreamKind, Witness};
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_795_251_448_000 + millis)
+    }
+
+    fn flow(client: &str, server: &str, from: i64, to: i64) -> Flow {
+        let server: Endpoint = server.parse().unwrap();
+        let ends = (client.parse().unwrap(), server);
+        let origin = Origin::new("gw1", "").shared();
+        let mut flow = Flow::new(origin, Protocol::TCP, ends, (server, "203.0.113.1:61002".parse().unwrap()));
+        flow.start = Bound::Exact(at(from));
+        flow.end = Bound::Exact(at(to));
+        flow.status = Status(0x19e);
+        flow
+    }
+
+    fn page(flows: Vec<Flow>, gap: Option<(i64, i64)>, ask: impl FnOnce(&mut Inquiry, &mut When)) -> String {
+        let scope =
+            Scope { namespace: "".into(), kind: ScopeKind::All, destinations: DestinationPolicy::Keep };
+        let mut coverage = Coverage { is_clock_synchronised: true, ..Coverage::default() };
+        match gap {
+            None => coverage.covered = vec![(Period { from: at(-1_000_000), to: at(1_000_000) }, scope)],
+            Some((from, to)) => {
+                coverage.covered = vec![
+                    (Period { from: at(-1_000_000), to: at(from) }, scope.clone()),
+                    (Period { from: at(to), to: at(1_000_000) }, scope),
+                ];
+                coverage.gaps = vec![Gap {
+                    period: Period { from: at(from), to: at(to) },
+                    namespace: None,
+                    reason: GapReason::Overrun { lost: Some(312) },
+                }];
+            }
+        }
+        let stream = StreamCoverage {
+            stream: "gw1".to_owned(),
+            kind: StreamKind::Recorder,
+            coverage,
+            standing: Standing::NotLooked,
+        };
+        let place = "/var/lib/unmasq/ledger/gw1/2026/11/21/08/000017.run row 5".to_owned();
+        let memory = Memory::new(flows, Evidence { witness: By::Ledger, place }, vec![stream]);
+        let window = Period { from: at(-5_000), to: at(5_999) };
+        let mut inquiry = Inquiry::new("203.0.113.1:61002".parse().unwrap(), window, at(900_000));
+        let asked = Asked {
+            text: "2026-11-21 09:57:28".to_owned(),
+            windows: vec![window],
+            zone: zone("Europe/Berlin").unwrap(),
+            notes: Vec::new(),
+        };
+        let mut when = When { asked, is_written: true };
+        ask(&mut inquiry, &mut when);
+        let mut witnesses: Vec<Box<dyn Witness>> = vec![Box::new(memory)];
+        let answer = unmasq_trace::answer(&inquiry, &mut witnesses);
+        let mut text = Vec::new();
+        super::answer(&mut anstream::StripStream::new(&mut text), &answer, &when).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn one_client() {
+        let mut one = flow("192.168.101.2:47244", "198.51.100.7:80", -8_000, 118_001);
+        one.traffic = Some(Traffic {
+            original: Count { packets: 12, bytes: 1420 },
+            reply: Count { packets: 10, bytes: 88_000 },
+        });
+        insta::assert_snapshot!(page(vec![one], None, |_, _| ()));
+    }
+
+    #[test]
+    fn several_clients_and_a_gap() {
+        let flows = vec![
+            flow("192.168.101.2:47244", "198.51.100.7:80", -8_000, 118_001),
+            flow("192.168.101.3:61002", "198.51.100.9:443", -2_000, 3_000),
+        ];
+        insta::assert_snapshot!(page(flows, Some((1_000, 2_000)), |_, _| ()));
+    }
+
+    #[test]
+    fn nobody_with_neighbours_in_utc() {
+        let flows = vec![
+            flow("192.168.101.2:47244", "198.51.100.7:80", -80_000, -70_000),
+            flow("192.168.101.3:61002", "198.51.100.9:443", 60_000, 70_000),
+        ];
+        let text = page(flows, None, |_, when| {
+            when.asked.zone = TimeZone::UTC;
+            when.asked.notes = vec!["the year was not given; 2026 is the latest one that fits".to_owned()];
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_client_behind_a_namespace_with_an_open_end() {
+        let mut outer = flow("10.9.0.2:40000", "198.51.100.7:80", -8_000, 0);
+        outer.end = Bound::Open;
+        outer.status = Status(0x198);
+        let mut inner = outer.clone();
+        inner.origin = Origin::new("gw1", "vpn0").shared();
+        inner.client = "192.168.101.2:47244".parse().unwrap();
+        inner.masked = "10.9.0.2:40000".parse().unwrap();
+        inner.start = Bound::Between(Timestamp::MIN, at(-8_000));
+        let text = page(vec![outer, inner], None, |inquiry, _| {
+            inquiry.server = Some("198.51.100.7:80".parse().unwrap());
+            inquiry.protocol = Some(Protocol::TCP);
+        });
+        insta::assert_snapshot!(text);
+    }
+}

@@ -1,0 +1,132 @@
+//! Who is asked: each ledger, and about the present the book of the running recorder and the kernel's own tables.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use unmasq_flow::{Period, Timestamp};
+use unmasq_ledger::LedgerError;
+use unmasq_trace::{ClientQuestion, Closing, Hit, LedgerWitness, Question, Testimony, Witness, WitnessError};
+
+use super::Args;
+use crate::control::DEFAULT_SOCKET;
+use crate::failure::Failure;
+use crate::witness::{BookWitness, KernelWitness};
+
+/// Where flows are recorded unless told otherwise.
+const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
+
+/// The book and the kernel know of what is alive now or was a moment ago. Of anything older the ledger knows all that they know.
+const PRESENT: Duration = Duration::from_secs(60);
+
+/// The witnesses, the ledgers first.
+pub(super) fn assemble(args: &Args, now: Timestamp) -> Result<Vec<Box<dyn Witness>>, Failure> {
+    let mut witnesses = ledgers(&args.ledger)?;
+    let socket = args.control.clone();
+    witnesses.push(Box::new(Present::new(now, move || match socket {
+        // One that was named is missed when it does not answer; the default one need not be there.
+        Some(socket) => Some(Box::new(BookWitness::new(socket))),
+        None => BookWitness::if_present(PathBuf::from(DEFAULT_SOCKET))
+            .map(|book| Box::new(book) as Box<dyn Witness>),
+    })));
+    witnesses.push(Box::new(Present::new(now, || {
+        KernelWitness::open().map(|kernel| Box::new(kernel) as Box<dyn Witness>)
+    })));
+    Ok(witnesses)
+}
+
+fn ledgers(named: &[PathBuf]) -> Result<Vec<Box<dyn Witness>>, Failure> {
+    let mut witnesses: Vec<Box<dyn Witness>> = Vec::new();
+    let mut seen = Vec::new();
+    for directory in named {
+        let real = directory.canonicalize().map_err(|error| {
+            anyhow::anyhow!(
+                "there is no ledger in {}: {error}; --ledger names a folder that unmasq record writes",
+                directory.display()
+            )
+        })?;
+        // The same folder twice would count its flows twice.
+        if !seen.contains(&real) {
+            witnesses.push(ledger(directory)?);
+            seen.push(real);
+        }
+    }
+    let default = Path::new(DEFAULT_LEDGER);
+    if named.is_empty() && default.join("ledger.toml").exists() {
+        witnesses.push(ledger(default)?);
+    }
+    Ok(witnesses)
+}
+
+fn ledger(directory: &Path) -> Result<Box<dyn Witness>, Failure> {
+    match LedgerWitness::open(directory) {
+        Ok(ledger) => Ok(Box::new(ledger)),
+        Err(error @ (LedgerError::NotALedger { .. } | LedgerError::Version { .. })) => Err(error.into()),
+        Err(error) => Ok(Box::new(Unreadable(directory.display().to_string(), error.to_string()))),
+    }
+}
+
+/// A ledger that cannot be opened. It is asked all the same, so that each answer says that it is missing.
+struct Unreadable(String, String);
+
+impl Witness for Unreadable {
+    fn name(&self) -> String {
+        format!("ledger {}", self.0)
+    }
+
+    fn ask(&mut self, _: &Question) -> Result<Testimony, WitnessError> {
+        Err(WitnessError::Unreadable { what: self.name(), reason: self.1.clone() })
+    }
+
+    fn of_client(
+        &mut self,
+        _: &ClientQuestion,
+        _: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<Closing, WitnessError> {
+        Err(WitnessError::Unreadable { what: self.name(), reason: self.1.clone() })
+    }
+}
+
+type Opening = Box<dyn FnOnce() -> Option<Box<dyn Witness>>>;
+
+/// A witness of the present: opened when the first question about it comes, and not asked about the past.
+struct Present {
+    since: Timestamp,
+    opening: Option<Opening>,
+    inner: Option<Box<dyn Witness>>,
+}
+
+impl Present {
+    fn new(now: Timestamp, opening: impl FnOnce() -> Option<Box<dyn Witness>> + 'static) -> Self {
+        Self { since: now - PRESENT, opening: Some(Box::new(opening)), inner: None }
+    }
+
+    fn inner(&mut self, window: Period) -> Option<&mut Box<dyn Witness>> {
+        if window.to < self.since {
+            return None;
+        }
+        if let Some(opening) = self.opening.take() {
+            self.inner = opening();
+        }
+        self.inner.as_mut()
+    }
+}
+
+impl Witness for Present {
+    fn name(&self) -> String {
+        self.inner.as_ref().map_or_else(|| "a witness of the present".to_owned(), |inner| inner.name())
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
+        self.inner(question.window).map_or_else(|| Ok(Testimony::default()), |inner| inner.ask(question))
+    }
+
+    fn of_client(
+        &mut self,
+        question: &ClientQuestion,
+        visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<Closing, WitnessError> {
+        self.inner(question.window)
+            .map_or_else(|| Ok(Closing::default()), |inner| inner.of_client(question, visit))
+    }
+}
