@@ -2,7 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -65,6 +68,42 @@ impl Running {
             Ok(child) => Ok(Self { child, command: text }),
             Err(error) => {
                 Err(LabError::Command { command: text, status: error.to_string(), stderr: String::new() })
+            }
+        }
+    }
+
+    /// Starts a service and waits until it says `READY=1`, as to a service manager (`sd_notify(3)`).
+    ///
+    /// `scratch` is a folder for the socket on which it says so; its path must be shorter than 90 bytes.
+    pub fn start_service(
+        command: &mut Command,
+        scratch: &Path,
+        patience: Duration,
+    ) -> Result<Self, LabError> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let path = scratch.join(format!("notify-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let socket = UnixDatagram::bind(&path).doing(|| format!("binding {}", path.display()))?;
+        // Short, to notice soon a service that has ended in place of becoming ready.
+        socket.set_read_timeout(Some(POLL)).doing(|| "setting up a socket".into())?;
+        let mut service = Self::start(command.env("NOTIFY_SOCKET", &path))?;
+        let (began, mut message) = (Instant::now(), [0; 1024]);
+        loop {
+            if let Ok(length) = socket.recv(&mut message)
+                && String::from_utf8_lossy(&message[..length]).lines().any(|line| line == "READY=1")
+            {
+                return Ok(service);
+            }
+            if let Some(status) = service.ended()? {
+                let status = format!("{status} before it was ready");
+                return Err(LabError::Command {
+                    command: service.command.clone(),
+                    status,
+                    stderr: String::new(),
+                });
+            }
+            if began.elapsed() > patience {
+                let event = format!("READY=1 of `{}`", service.command);
+                return Err(LabError::Timeout { event, after: patience });
             }
         }
     }
@@ -150,10 +189,33 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_ends_is_not_waited_for() {
+        let lab = crate::Lab::new().unwrap();
+        let mut command = Command::new("false");
+        let error = Running::start_service(&mut command, lab.scratch(), Duration::from_secs(60)).unwrap_err();
+        assert!(error.to_string().contains("before it was ready"), "{error}");
+    }
+
+    #[test]
+    fn a_service_is_ready_when_it_says_so() {
+        let lab = crate::Lab::new().unwrap();
+        let say = "import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'])
+s.send(b'STATUS=starting')
+s.send(b'STATUS=well\\nREADY=1')
+time.sleep(1000)";
+        let mut command = guarded("python3");
+        let service =
+            Running::start_service(command.args(["-c", say]), lab.scratch(), Duration::from_secs(30));
+        assert!(service.unwrap().ended().unwrap().is_none());
+    }
+
+    #[test]
     fn a_dropped_program_has_ended() {
         let running = Running::start(guarded("sleep").arg("1000")).unwrap();
         let id = running.id();
         drop(running);
-        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+        assert!(!Path::new(&format!("/proc/{id}")).exists());
     }
 }

@@ -3,8 +3,7 @@
 use std::error::Error;
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,45 +20,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Recorder {
     process: Running,
     command_line: String,
-    log: PathBuf,
 }
 
 impl Recorder {
-    /// Starts it and waits until it says that it is ready, as a service manager would (`sd_notify`).
+    /// Starts it and waits until it says that it is ready.
     pub(crate) fn start(
         unmasq: &Path,
         ledger: &Path,
         namespace: &str,
         scratch: &Path,
     ) -> Result<Self, Box<dyn Error>> {
-        let notify = scratch.join("notify");
-        let socket = UnixDatagram::bind(&notify)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
         let log = scratch.join("record.log");
         let output = File::create(&log)?;
         let mut command = guarded(unmasq);
         command
             .args(["record", "--stream", "gw1", "--netns", namespace, "--ledger"])
             .arg(ledger)
-            .env("NOTIFY_SOCKET", &notify)
             .stdout(output.try_clone()?)
             .stderr(output);
+        let process = Running::start_service(&mut command, scratch, PATIENCE)
+            .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
         let command_line =
             format!("unmasq record --stream gw1 --netns {namespace} --ledger {}", ledger.display());
-        let process = Running::start(&mut command)?;
-        let mut recorder = Self { process, command_line, log };
-        let mut message = [0; 512];
-        loop {
-            if let Some(status) = recorder.process.ended()? {
-                return Err(recorder.complaint(&format!("ended with {status}")));
-            }
-            let Ok(length) = socket.recv(&mut message) else {
-                return Err(recorder.complaint("is not ready in time"));
-            };
-            if String::from_utf8_lossy(&message[..length]).lines().any(|line| line == "READY=1") {
-                return Ok(recorder);
-            }
-        }
+        Ok(Self { process, command_line })
     }
 
     /// As a user would type it.
@@ -70,11 +53,6 @@ impl Recorder {
     /// Asks it to leave.
     pub(crate) fn stop(self) -> Result<ExitStatus, Box<dyn Error>> {
         Ok(self.process.stop(PATIENCE)?)
-    }
-
-    fn complaint(&self, what: &str) -> Box<dyn Error> {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        format!("`{}` {what}:\n{log}", self.command_line).into()
     }
 }
 
