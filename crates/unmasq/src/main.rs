@@ -1,7 +1,13 @@
 //! The binary: command line, configuration, wiring. Each command is a module of [`cmd`] that owns its flags.
 
 mod cmd;
+mod control;
+mod daemon;
+mod witness;
+mod config;
 mod failure;
+mod recorder;
+mod output;
 
 use std::process::ExitCode;
 

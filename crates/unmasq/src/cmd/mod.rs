@@ -4,10 +4,15 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
 
+mod config;
+mod daemon;
 mod doctor;
+mod generate;
+mod status;
 mod ledger;
 mod record;
 mod trace;
+mod watchdog;
 
 /// Finds the real client behind every NAT and proxy on a Linux gateway.
 #[derive(Debug, Parser)]
@@ -20,17 +25,29 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Trace(trace::Args),
+    Status(status::Args),
+    Daemon(daemon::Args),
+    #[command(hide = true)]
+    Generate(generate::Args),
     Record(record::Args),
+    #[command(hide = true)]
+    Watchdog(watchdog::Args),
     Ledger(ledger::Args),
     Doctor(doctor::Args),
+    Config(config::Args),
 }
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Outcome {
     match cli.command {
+        Command::Status(args) => status::run(&args),
+        Command::Daemon(args) => daemon::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Watchdog(args) => watchdog::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Config(args) => config::run(&args),
     }
 }

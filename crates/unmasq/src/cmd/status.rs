@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use crate::control::client::ask;
 use crate::control::{Ask, DEFAULT_SOCKET, Reply, Status};
 use crate::failure::{Failure, Outcome};
-use crate::config::units::format_size;
+use crate::output::Bytes;
+use crate::recorder::status::a_flow;
 
 /// Show how the running recorder is: flows, events, losses, disk use
 #[derive(Debug, clap::Args)]
@@ -56,14 +57,8 @@ fn print(out: &mut impl Write, s: &Status) -> std::io::Result<()> {
     }
     writeln!(out, "flows      {} alive, {} recorded", s.live_flows, s.flows_recorded)?;
     writeln!(out, "events     {}, {} a second, {} lost", s.events, s.events_per_second, s.events_lost)?;
-    writeln!(
-        out,
-        "disk       {}, {}.{:02} bytes a flow",
-        format_size(s.disk_bytes),
-        s.centibytes_per_flow / 100,
-        s.centibytes_per_flow % 100
-    )?;
-    writeln!(out, "memory     {} for the book of live flows", format_size(s.book_bytes))?;
+    writeln!(out, "disk       {}, {}", Bytes(s.disk_bytes), a_flow(s.bytes_per_row))?;
+    writeln!(out, "memory     {} for the book of live flows", Bytes(s.book_bytes))?;
     writeln!(out, "uncovered  {} s of this run", s.uncovered_seconds)?;
     match &s.trouble {
         Some(trouble) => writeln!(out, "trouble    {trouble}"),

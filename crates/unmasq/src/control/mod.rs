@@ -48,7 +48,7 @@ pub(crate) enum Ask {
 }
 
 /// One line of a reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reply {
     Flow(Box<Record>),
@@ -62,7 +62,7 @@ pub(crate) enum Reply {
 }
 
 /// How a recorder is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Status {
     pub(crate) version: String,
     pub(crate) pid: u32,
@@ -77,9 +77,12 @@ pub(crate) struct Status {
     /// Seconds of this run that the coverage calls a gap.
     pub(crate) uncovered_seconds: u64,
     pub(crate) flows_recorded: u64,
+    /// Records that were dropped because the disk took nothing for too long.
+    pub(crate) flows_dropped: u64,
     pub(crate) disk_bytes: u64,
-    /// In hundredths, so that the status stays exact in JSON.
-    pub(crate) centibytes_per_flow: u64,
+    /// Of the runs written since the start; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_per_row: Option<f64>,
     pub(crate) book_bytes: u64,
     /// The last error in writing, until it is mended.
     #[serde(default, skip_serializing_if = "Option::is_none")]

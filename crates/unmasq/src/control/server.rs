@@ -166,3 +166,65 @@ fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
 fn parse<T: std::str::FromStr<Err = flow::ParseError>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|e: flow::ParseError| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::client::{ControlError, ask};
+    use unmasq_flow::{Bound, Limits, Origin};
+
+    fn sources() -> Sources {
+        let mut book = Book::new(Limits { max_bytes: 1 << 20, keep_ended: PATIENCE });
+        let server = Endpoint::v4([198, 51, 100, 7], 80);
+        let mut flow = Flow::new(
+            Origin::new("gw1", "").shared(),
+            Protocol::TCP,
+            (Endpoint::v4([192, 168, 101, 2], 47_244), server),
+            (server, Endpoint::v4([203, 0, 113, 1], 61_002)),
+        );
+        flow.start = Bound::Exact(Timestamp::from_seconds(100));
+        flow.end = Bound::Open;
+        book.open(&flow, Timestamp::from_seconds(100)).unwrap();
+        Sources { book: Arc::new(Mutex::new(book)), status: Arc::default() }
+    }
+
+    fn find(masked: &str) -> Ask {
+        Ask::Find { masked: masked.to_owned(), protocol: Some("tcp".to_owned()), server: None, from: 0, to: i64::MAX }
+    }
+
+    #[test]
+    fn a_client_asks_and_is_answered_over_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let server = Server::start(&path, sources()).unwrap();
+        let mut flows = Vec::new();
+        ask(&path, find("203.0.113.1:61002"), |reply| flows.push(reply)).unwrap();
+        let [Reply::Flow(record)] = flows.as_slice() else { panic!("one flow, not {flows:?}") };
+        assert_eq!(record.client, "192.168.101.2:47244");
+
+        let refused = ask(&path, find("203.0.113.1:x"), |_| {}).unwrap_err();
+        assert!(matches!(&refused, ControlError::Refused { message, .. } if message.contains("\"x\"")), "{refused}");
+        assert!(matches!(Server::start(&path, sources()), Err(ServerError::Taken(_))));
+        drop(server);
+        assert!(!path.exists());
+        assert!(matches!(ask(&path, Ask::Status, |_| {}), Err(ControlError::Connect { .. })));
+    }
+
+    #[test]
+    fn a_socket_file_that_nobody_answers_at_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        Server::start(&path, sources()).unwrap();
+    }
+
+    #[test]
+    fn requests_of_another_kind_are_refused_with_the_reason() {
+        let refused = |line: &str| answer(line, &sources()).unwrap_err();
+        assert!(refused("").starts_with("not a request"));
+        assert!(refused(r#"{"version":2,"ask":"status"}"#).contains("version 1"));
+        assert!(refused(r#"{"version":1,"ask":{"flush":{}}}"#).contains("flush"));
+        assert!(refused(r#"{"version":1,"ask":{"client":{"address":"x"}}}"#).contains("\"x\""));
+    }
+}

@@ -1,0 +1,38 @@
+//! How values are printed for people.
+
+use std::fmt;
+
+/// A number of bytes, with a binary unit and one digit: `640 B`, `1.4 MiB`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+        let mut value = self.0 as f64;
+        let mut unit = None;
+        for larger in UNITS {
+            if value < 1024.0 {
+                break;
+            }
+            value /= 1024.0;
+            unit = Some(larger);
+        }
+        match unit {
+            None => write!(f, "{} B", self.0),
+            Some(unit) => write!(f, "{value:.1} {unit}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_a_unit_that_fits() {
+        let text = |n| Bytes(n).to_string();
+        assert_eq!([text(0), text(1023), text(1024), text(1_500_000)], ["0 B", "1023 B", "1.0 KiB", "1.4 MiB"]);
+        assert_eq!(text(u64::MAX), "16384.0 PiB");
+    }
+}

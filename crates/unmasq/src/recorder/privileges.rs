@@ -1,0 +1,74 @@
+//! What a recorder gives up once its sockets are open.
+
+use std::io;
+use std::path::Path;
+
+use rustix::process::{Gid, Uid};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, set_capabilities, set_capabilities_secure_bits,
+    set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
+};
+
+/// An account to run as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl Account {
+    /// The account of that name in /etc/passwd, if there is one.
+    pub(crate) fn find(name: &str) -> io::Result<Option<Self>> {
+        Ok(Self::find_in(&std::fs::read_to_string("/etc/passwd")?, name))
+    }
+
+    fn find_in(passwd: &str, name: &str) -> Option<Self> {
+        passwd.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let (user, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+            (user == name).then_some(())?;
+            Some(Self { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+        })
+    }
+}
+
+/// Gives the folder to the account, so that it can go on writing there. Files in it stay as they are: a recorder
+/// that ran as another user before says so by name when it meets them.
+pub(crate) fn hand_over(folder: &Path, account: &Account) -> io::Result<()> {
+    std::os::unix::fs::chown(folder, Some(account.uid), Some(account.gid))
+}
+
+/// Keeps `CAP_NET_ADMIN` (a dump asks for it each time) and, where namespaces are still to be opened,
+/// `CAP_SYS_ADMIN`; becomes the account, if one is given. Must be called while the process has one thread only: the
+/// kernel keeps these per thread, and threads made later inherit them.
+pub(crate) fn drop_to(account: Option<&Account>, opens_namespaces: bool) -> io::Result<()> {
+    let mut kept = CapabilitySet::NET_ADMIN;
+    if opens_namespaces {
+        kept |= CapabilitySet::SYS_ADMIN;
+    }
+    if let Some(account) = account {
+        set_capabilities_secure_bits(CapabilitiesSecureBits::KEEP_CAPS)?;
+        set_thread_groups(&[])?;
+        set_thread_gid(Gid::from_raw(account.gid))?;
+        set_thread_uid(Uid::from_raw(account.uid))?;
+    }
+    // Nothing inheritable: the watchdog, this program again, needs no capability.
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })?;
+    set_no_new_privs(true)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_its_whole_name() {
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nunmasq:x:996:995::/:/usr/sbin/nologin\nbad:x:no:1\n";
+        let account = Account { name: "unmasq".to_owned(), uid: 996, gid: 995 };
+        assert_eq!(Account::find_in(passwd, "unmasq"), Some(account));
+        assert_eq!(Account::find_in(passwd, "unm"), None);
+        assert_eq!(Account::find_in(passwd, "bad"), None);
+    }
+}

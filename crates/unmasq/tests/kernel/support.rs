@@ -1,0 +1,135 @@
+//! A recorder under test, and how it is asked.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use unmasq_flow::Timestamp;
+use unmasq_lab::command::guarded;
+use unmasq_lab::{Conversation, Lab, Running};
+
+/// Everything here happens within milliseconds; the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_unmasq");
+
+/// A running recorder with a ledger of its own.
+pub(crate) struct Recording {
+    pub(crate) ledger: PathBuf,
+    pub(crate) control: PathBuf,
+    running: Option<Running>,
+}
+
+impl Recording {
+    /// Starts a recorder of these namespaces, and waits until it covers them all.
+    pub(crate) fn start(lab: &Lab, namespaces: &[&str], flags: &[&str]) -> Self {
+        let mut recording = Self {
+            ledger: lab.scratch().join("ledger"),
+            control: lab.scratch().join("control.sock"),
+            running: None,
+        };
+        recording.resume(namespaces, flags);
+        recording
+    }
+
+    /// Starts a recorder anew on the same ledger.
+    pub(crate) fn resume(&mut self, namespaces: &[&str], flags: &[&str]) {
+        let mut command = guarded(PROGRAM);
+        command.args(["record", "--stream", "gw1", "--quiet", "--ledger"]).arg(&self.ledger);
+        command.arg("--control").arg(&self.control).args(flags);
+        for namespace in namespaces {
+            command.args(["--netns", namespace]);
+        }
+        self.running = Some(Running::start(&mut command).expect("the recorder starts"));
+        eventually("the recorder covers every namespace", || {
+            let status = self.status()?;
+            let covered = status["namespaces"].as_array()?.iter().filter(|n| n["covered_since"].is_string()).count();
+            (covered >= namespaces.len()).then_some(())
+        });
+    }
+
+    /// The recorder's own account of itself, if it answers.
+    pub(crate) fn status(&self) -> Option<Value> {
+        let output = unmasq(&["status", "--json", "--control", text(&self.control)]);
+        serde_json::from_str(&output.0).ok()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.running.as_ref().expect("it runs").signal(signal).expect("it takes the signal");
+    }
+
+    /// SIGKILL, and not a word more.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.running.take().expect("it runs").wait(PATIENCE).expect("it dies");
+    }
+
+    /// SIGTERM; gives how long it took and whether it succeeded.
+    pub(crate) fn stop(&mut self) -> (Duration, bool) {
+        let asked = Instant::now();
+        let status = self.running.take().expect("it runs").stop(PATIENCE).expect("it leaves");
+        (asked.elapsed(), status.success())
+    }
+
+    /// `unmasq trace --json` over this ledger: the answer and the exit status.
+    pub(crate) fn trace(&self, words: &[&str]) -> (Value, i32) {
+        let mut all = vec!["trace", "--json", "--ledger", text(&self.ledger), "--control", text(&self.control)];
+        all.extend(words);
+        let (out, code) = unmasq(&all);
+        let answer = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: exit {code}: {e}: {out}"));
+        (answer, code)
+    }
+
+    /// Who the ledger says was behind a conversation, asked with no more than an abuse report tells.
+    pub(crate) fn clients(&self, talk: &Conversation, flags: &[&str]) -> Vec<String> {
+        let (masked, at) = (talk.masked.to_string(), talk.at.to_string());
+        let mut words = vec![masked.as_str(), "--at", &at, "--window", "1s"];
+        words.extend(flags);
+        clients(&self.trace(&words).0)
+    }
+
+    /// Waits until a flow that was seen by its server is in the record.
+    pub(crate) fn await_client(&self, talk: &Conversation) {
+        eventually("the conversation is recorded", || {
+            self.clients(talk, &[]).contains(&talk.client.to_string()).then_some(())
+        });
+    }
+}
+
+/// The candidates' clients, in the answer's order.
+pub(crate) fn clients(answer: &Value) -> Vec<String> {
+    let candidates = answer["candidates"].as_array().unwrap_or_else(|| panic!("no candidates in {answer}"));
+    candidates.iter().map(|c| c["client"].as_str().unwrap_or_default().to_owned()).collect()
+}
+
+/// Runs the program: standard output and exit status.
+pub(crate) fn unmasq(words: &[&str]) -> (String, i32) {
+    let output = Command::new(PROGRAM).args(words).output().expect("the program runs");
+    let code = output.status.code().unwrap_or(-1);
+    if !output.stderr.is_empty() && code > 1 {
+        eprintln!("{words:?}: exit {code}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    (String::from_utf8_lossy(&output.stdout).into_owned(), code)
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("lab paths are text")
+}
+
+pub(crate) fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+/// Waits until it gives a value.
+pub(crate) fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(value) = check() {
+            return value;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
