@@ -37,6 +37,11 @@ impl<R: BufRead> Lines<R> {
         self.bytes
     }
 
+    /// The reader, at the end of its last full buffer.
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+
     /// The next line, or `None` at the end. The last line needs no line feed.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         self.reader.consume(std::mem::take(&mut self.used));

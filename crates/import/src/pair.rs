@@ -21,7 +21,7 @@ use crate::sighting::{Event, Sighting, Tuples};
 pub struct Paired {
     /// The flow. An unknown end means that none was seen.
     pub flow: Flow,
-    /// Was it open at the last [`Pairer::mark_known`], so that an earlier import gave it out with an unknown end?
+    /// Was it open at the last [`Pairer::mark_known`], so that it was given out before with an unknown end?
     pub is_known: bool,
 }
 
@@ -144,7 +144,18 @@ impl Pairer {
         }
     }
 
-    /// What is open now has been given out by an earlier import of the same log, with an unknown end.
+    /// Gives a copy of each flow that is open now. They stay open, and are known from then on.
+    pub fn give_open(&mut self, give: &mut impl FnMut(Paired)) {
+        let keys: Vec<Key> = self.open.keys().copied().collect();
+        for key in keys {
+            if let Some(open) = self.open.get(&key).copied() {
+                self.give(&key, &open, open.start, Bound::Unknown, give);
+            }
+        }
+        self.mark_known();
+    }
+
+    /// What is open now was given out before, with an unknown end: by [`Pairer::give_open`], or by an earlier import.
     pub fn mark_known(&mut self) {
         for open in self.open.values_mut() {
             open.is_known = true;
