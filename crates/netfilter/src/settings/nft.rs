@@ -31,12 +31,15 @@ pub(super) fn parse(text: &str) -> Reading<Listing> {
     let document: Value = serde_json::from_str(text).map_err(|_| refused("JSON"))?;
     let objects = document["nftables"].as_array().ok_or_else(|| refused("a list named nftables"))?;
     let mut listing = Listing::default();
-    for object in objects {
-        if let Some(rule) = object.get("rule") {
-            listing.rule(rule);
-        } else if let Some(table) = object.get("flowtable") {
-            listing.flowtable(table);
-        }
+    // A rule that fills a flow table may be listed on either side of it.
+    for table in objects.iter().filter_map(|object| object.get("flowtable")) {
+        listing.flowtable(table);
+    }
+    for rule in objects.iter().filter_map(|object| object.get("rule")) {
+        listing.rule(rule);
+    }
+    for table in &mut listing.flowtables {
+        table.removal.push(format!("nft delete flowtable {} {} {}", table.family, table.table, table.name));
     }
     Ok(listing)
 }
@@ -64,12 +67,19 @@ impl Listing {
                 }),
             }
         }
+        let removal = format!("nft delete rule {family} {table} {chain} handle {}", rule["handle"]);
+        let fills = |name: &str| {
+            statements
+                .iter()
+                .any(|s| s["flow"]["flowtable"].as_str().is_some_and(|f| f.trim_start_matches('@') == name))
+        };
+        for filled in &mut self.flowtables {
+            if filled.family == family && filled.table == table && fills(&filled.name) {
+                filled.removal.push(removal.clone());
+            }
+        }
         if has(&["notrack"]) || has_target(&["NOTRACK"]) {
-            let handle = &rule["handle"];
-            self.untracked.push(Untracked {
-                place: format!("{family} {table} {chain}"),
-                removal: format!("nft delete rule {family} {table} {chain} handle {handle}"),
-            });
+            self.untracked.push(Untracked { place: format!("{family} {table} {chain}"), removal });
         } else if has_target(&["CT"]) {
             self.has_opaque_ct.ip |= family == "ip";
             self.has_opaque_ct.ip6 |= family == "ip6";
@@ -89,6 +99,7 @@ impl Listing {
             table: text("table"),
             name: text("name"),
             devices,
+            removal: Vec::new(),
         });
     }
 }
@@ -127,6 +138,11 @@ mod tests {
         let tables = parse(FLOWTABLES).unwrap().flowtables;
         let read: Vec<_> = tables.iter().map(|t| (t.name.as_str(), t.devices.len())).collect();
         assert_eq!(read, [("fast", 2), ("slow", 1), ("idle", 0)]);
+        assert_eq!(
+            tables[0].removal,
+            ["nft delete rule inet filter forward handle 7", "nft delete flowtable inet filter fast"]
+        );
+        assert_eq!(tables[1].removal, ["nft delete flowtable ip filter slow"]);
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Flowtable {
     pub name: String,
     /// The interfaces it is bound to.
     pub devices: Vec<String>,
+    /// The commands that remove the rules which fill it, and then itself.
+    pub removal: Vec<String>,
 }
 
 /// The rules of one namespace, as far as they matter.

@@ -19,6 +19,11 @@ impl Random {
     }
 }
 
+/// Where the randomness starts; to be given when a failure is to be seen again.
+fn seed() -> u64 {
+    std::env::var("UNMASQ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed)
+}
+
 /// Changes a few bytes, lengths above all, or the datagram's own length.
 fn mutate(datagram: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..=random.below(4) {
@@ -39,9 +44,34 @@ fn mutate(datagram: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
+/// The files that the fuzz targets start from.
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = format!("{}/../../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    let files = std::fs::read_dir(folder).unwrap();
+    files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect()
+}
+
+#[test]
+fn the_corpus_and_mutations_of_it_are_answered() {
+    for (target, run) in [("conntrack", fuzz::conntrack as fn(&[u8])), ("addresses", fuzz::addresses)] {
+        let files = corpus(target);
+        assert!(files.len() >= 5, "{target}: {} files", files.len());
+        let mut random = Random(seed());
+        for bytes in files {
+            run(&bytes);
+            for _ in 0..2000 {
+                let mut mutated = bytes.clone();
+                mutate(&mut mutated, &mut random);
+                let outcome = std::panic::catch_unwind(|| run(&mutated));
+                assert!(outcome.is_ok(), "UNMASQ_SEED={}, {target}: {mutated:02x?}", seed());
+            }
+        }
+    }
+}
+
 #[test]
 fn mutations_of_recorded_events_are_answered() {
-    let seed = std::env::var("UNMASQ_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x5eed);
+    let seed = seed();
     let mut random = Random(seed);
     for round in 0..200_000 {
         let mut datagram = DATAGRAMS[random.below(DATAGRAMS.len())].clone();
