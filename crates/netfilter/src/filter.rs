@@ -71,16 +71,6 @@ impl Program {
         (program.instructions.len() <= LONGEST).then_some(program)
     }
 
-    /// Instructions in it.
-    pub fn len(&self) -> usize {
-        self.instructions.len()
-    }
-
-    /// A program always has instructions; this is here because `len` is.
-    pub fn is_empty(&self) -> bool {
-        self.instructions.is_empty()
-    }
-
     /// Puts it on a socket, in place of the one that was there.
     pub fn attach(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
         sockopt::attach_filter(socket, &self.instructions)

@@ -94,6 +94,8 @@ impl Dumper {
         self.ask(DUMPING, |sequence| {
             Request::new(MESSAGE_GET, wire::NLM_F_DUMP, sequence, &nfgenmsg(libc::AF_UNSPEC)).finish()
         })?;
+        // A damaged datagram does not end it: while answers are left unread, the kernel refuses further questions (EBUSY).
+        let mut damage = None;
         loop {
             let datagram = receive(&self.socket, &mut self.buffer, DUMPING)?;
             if !wire::is_answer_to(datagram, self.sequence) {
@@ -102,16 +104,23 @@ impl Dumper {
             let progress = parse(datagram, &mut |event| {
                 report.entries += 1;
                 each(&event.entry);
-            })
-            .map_err(|source| Error::Parse { doing: DUMPING, source })?;
+            });
+            let progress = match progress {
+                Ok(progress) => progress,
+                Err(source) => {
+                    damage.get_or_insert(source);
+                    continue;
+                }
+            };
             report.damaged += u64::from(progress.damaged);
             report.interrupted |= progress.is_interrupted;
             match progress.answer {
                 Some(number) if number != 0 => return Err(refused(DUMPING, number)),
-                _ if progress.is_done => return Ok(()),
+                _ if progress.is_done => break,
                 _ => {}
             }
         }
+        damage.map_or(Ok(()), |source| Err(Error::Parse { doing: DUMPING, source }))
     }
 
     /// The entry that has this tuple in this direction. An ICMP tuple is looked up as an echo.

@@ -160,6 +160,20 @@ fn with_too_many_addresses_all_passes_and_that_is_said() {
     assert!(!passes(&near, &far, &untranslated));
 }
 
+#[test]
+fn with_too_little_memory_for_a_filter_all_passes_and_that_is_said() {
+    let node = Lab::new().unwrap().node("memory").unwrap();
+    // Host-wide, and 20 KiB, before Linux 6.7.
+    node.set("net.core.optmem_max", "4096").unwrap();
+    let (near, far) = node.run(UnixDatagram::pair).unwrap().unwrap();
+    let some: LocalAddresses =
+        (0..500_u32).map(|n| IpAddr::from((0x0a00_0000 + 2 * n).to_be_bytes())).collect();
+    assert!(filter::attach(far.as_fd(), ScopeKind::TranslatedLocal, &LocalAddresses::default()).unwrap());
+    assert!(!passes(&near, &far, &entry_message(0x188, "192.0.2.1", NEW)));
+    assert!(!filter::attach(far.as_fd(), ScopeKind::TranslatedLocal, &some).unwrap());
+    assert!(passes(&near, &far, &entry_message(0x188, "192.0.2.1", NEW)));
+}
+
 fn entry_message(status: u32, client: &str, kind: u16) -> Vec<u8> {
     let (target, masked) =
         if client.contains(':') { ("2001:db8::7", "2001:db8::1") } else { ("198.51.100.7", "203.0.113.1") };
