@@ -53,12 +53,29 @@ pub(crate) enum Ask {
 pub(crate) enum Reply {
     Flow(Box<Record>),
     Status(Status),
+    /// Of one namespace, before the flows: since when and until when the book has everything.
+    Covered(Covered),
     /// The reply is complete.
     End {
         flows: u64,
     },
     /// The request was refused.
     Error(String),
+}
+
+/// A stretch of time for which the recorder has accepted all that the kernel sent of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Covered {
+    pub(crate) stream: String,
+    /// Empty for the recorder's own.
+    pub(crate) namespace: String,
+    /// `translated+local`, `translated` or `all`.
+    pub(crate) scope: String,
+    /// `keep`, `hash` or `drop`.
+    pub(crate) destinations: String,
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) since: i64,
+    pub(crate) until: i64,
 }
 
 /// How a recorder is.

@@ -7,14 +7,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use parking_lot::Mutex;
 use unmasq_flow::record::Record;
 use unmasq_flow::{self as flow, Book, Endpoint, Flow, Period, Protocol, Timestamp};
 
-use super::{Ask, Reply, Request, Status, VERSION};
+use super::{Ask, Covered, Reply, Request, Status, VERSION};
 
 /// A request line longer than this is refused; the longest sensible one has under 300 bytes.
 const MAX_REQUEST: u64 = 4096;
@@ -23,11 +23,31 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a caller may stay silent or leave a reply unread.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a question about this moment waits for the events of this moment.
+const CATCH_UP: Duration = Duration::from_millis(500);
+
 /// What the socket answers from.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     pub(crate) book: Arc<Mutex<Book>>,
     pub(crate) status: Arc<Mutex<Status>>,
+    /// What of each namespace has been accepted by now.
+    pub(crate) covered: Arc<Mutex<Vec<Covered>>>,
+}
+
+impl Sources {
+    /// Waits, for a bounded time, until everything that the kernel sent by `moment` has been accepted.
+    fn catch_up(&self, moment: Timestamp) -> Vec<Covered> {
+        let asked = Instant::now();
+        loop {
+            let covered = self.covered.lock().clone();
+            let is_behind = covered.iter().any(|c| c.until < moment.as_nanos());
+            if !is_behind || asked.elapsed() > CATCH_UP {
+                return covered;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// A listening control socket; removed when dropped.
@@ -144,6 +164,7 @@ fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
         return Err(format!("this recorder speaks version {VERSION} of the protocol, not {}", request.version));
     }
     let now = Timestamp::now();
+    let mut replies = Vec::new();
     let flows: Vec<Flow> = match request.ask {
         Ask::Status => return Ok(vec![Reply::Status(sources.status.lock().clone())]),
         Ask::Find { masked, protocol, server, from, to } => {
@@ -153,6 +174,7 @@ fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
                 server: server.as_deref().map(parse::<Endpoint>).transpose()?,
                 period: Period::new(Timestamp::from_nanos(from), Timestamp::from_nanos(to)),
             };
+            replies.extend(sources.catch_up(ask.period.to.min(now)).into_iter().map(Reply::Covered));
             sources.book.lock().find(&ask, now)
         }
         Ask::Client { address } => {
@@ -160,7 +182,8 @@ fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
             sources.book.lock().of_client(address, now).collect()
         }
     };
-    Ok(flows.iter().map(|f| Reply::Flow(Box::new(Record::from(f)))).collect())
+    replies.extend(flows.iter().map(|f| Reply::Flow(Box::new(Record::from(f)))));
+    Ok(replies)
 }
 
 fn parse<T: std::str::FromStr<Err = flow::ParseError>>(text: &str) -> Result<T, String> {
@@ -185,7 +208,7 @@ mod tests {
         flow.start = Bound::Exact(Timestamp::from_seconds(100));
         flow.end = Bound::Open;
         book.open(&flow, Timestamp::from_seconds(100)).unwrap();
-        Sources { book: Arc::new(Mutex::new(book)), status: Arc::default() }
+        Sources { book: Arc::new(Mutex::new(book)), status: Arc::default(), covered: Arc::default() }
     }
 
     fn find(masked: &str) -> Ask {

@@ -42,7 +42,7 @@ use self::privileges::Account;
 use self::reader::{Message, QUEUE, Read};
 use self::watchdog::Guard;
 use crate::control::server::{Server, Sources};
-use crate::control::{NamespaceStatus, Status};
+use crate::control::{Covered, NamespaceStatus, Status};
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -131,6 +131,7 @@ pub(crate) struct Recorder {
     dumped: Option<(usize, Timestamp, Timestamp)>,
     guard: Option<Guard>,
     status: Arc<Mutex<Status>>,
+    covered: Arc<Mutex<Vec<Covered>>>,
     server: Option<Server>,
     hour: i64,
     lost: u64,
@@ -189,10 +190,13 @@ impl Recorder {
         let dumps = Dumps::start(queue_in.clone())?;
         let guard = options.reliable.then(Guard::start).transpose().context("cannot start the watchdog")?;
         let status = Arc::new(Mutex::new(Status::default()));
+        let covered = Arc::new(Mutex::new(Vec::new()));
+        let sources =
+            Sources { book: Arc::clone(&book), status: Arc::clone(&status), covered: Arc::clone(&covered) };
         let server = options
             .control
             .as_ref()
-            .map(|path| Server::start(path, Sources { book: Arc::clone(&book), status: Arc::clone(&status) }))
+            .map(|path| Server::start(path, sources))
             .transpose()?;
         let mut recorder = Self {
             acceptance: Acceptance { book, writer, events: 0, refused: 0 },
@@ -207,6 +211,7 @@ impl Recorder {
             dumped: None,
             guard,
             status,
+            covered,
             server,
             hour: now.hour(),
             lost: 0,

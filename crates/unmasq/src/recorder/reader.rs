@@ -18,7 +18,7 @@ use unmasq_netfilter::conntrack::{self, Batch, Event, EventSocket};
 /// Batches in the queue at most: 512 of up to 256 events of about 220 bytes are 28 MiB.
 pub(super) const QUEUE: usize = 512;
 /// How long a quiet socket is waited for before the queue hears that it is empty.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(50);
 
 /// Events as they were read.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ impl Recorder {
                 // We hold a sender ourselves.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.tell_covered();
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
                 let flushed = self.acceptance.writer.flush();
@@ -136,7 +137,9 @@ impl Recorder {
         let before = std::mem::replace(&mut place.dumped_at, began);
         let namespace = place.namespace.name().to_owned();
         let uncovered = place.uncovered.take();
-        place.covered_since.get_or_insert(finished);
+        if uncovered.is_some() {
+            place.covered_since = Some(finished);
+        }
         self.acceptance.end_unseen(&namespace, before, began, finished);
         match uncovered {
             None => {}
@@ -269,6 +272,23 @@ impl Recorder {
         }
         self.renew_status();
         sd_notify(&[sd_notify::NotifyState::Watchdog]);
+    }
+
+    /// Lets the control socket say how far the book goes.
+    fn tell_covered(&self) {
+        let covered = self.places.iter().flatten().filter(|place| place.uncovered.is_none()).filter_map(|place| {
+            Some(Covered {
+                stream: self.options.stream.clone(),
+                namespace: place.namespace.name().to_owned(),
+                scope: self.options.scope.word().to_owned(),
+                destinations: self.options.destinations.word().to_owned(),
+                since: place.covered_since?.as_nanos(),
+                until: place.drained_at.as_nanos(),
+            })
+        });
+        let mut told = self.covered.lock();
+        told.clear();
+        told.extend(covered);
     }
 
     /// The moment up to which everything that the kernel sent has been accepted. Only that far is the record complete:

@@ -3,11 +3,16 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use unmasq_flow::{Evidence, Flow, Witness as Kind};
-use unmasq_trace::{ClientQuestion, Closing, Hit, Question, ServerCheck, Testimony, Witness, WitnessError};
+use unmasq_flow::{
+    Coverage, DestinationPolicy, Evidence, Flow, Period, Scope, ScopeKind, Timestamp, Witness as Kind,
+};
+use unmasq_trace::{
+    ClientQuestion, Closing, Hit, Question, ServerCheck, Standing, StreamCoverage, StreamKind, Testimony, Witness,
+    WitnessError,
+};
 
 use crate::control::client::{ControlError, ask};
-use crate::control::{Ask, Reply};
+use crate::control::{Ask, Covered, Reply};
 
 /// A recorder's book.
 #[derive(Debug)]
@@ -26,20 +31,21 @@ impl BookWitness {
         std::os::unix::net::UnixStream::connect(&socket).is_ok().then(|| Self::new(socket))
     }
 
-    fn flows(&self, question: Ask) -> Result<Vec<Flow>, WitnessError> {
+    fn flows(&self, question: Ask) -> Result<(Vec<Flow>, Vec<StreamCoverage>), WitnessError> {
         let silent = |reason: String| WitnessError::Silent { what: format!("the recorder at {}", self.socket.display()), reason };
         let mut flows = Vec::new();
+        let mut coverage = Vec::new();
         let mut refused = None;
-        ask(&self.socket, question, |reply| {
-            if let Reply::Flow(record) = reply {
-                match Flow::try_from(&*record) {
-                    Ok(flow) => flows.push(flow),
-                    Err(error) => refused = Some(error.to_string()),
-                }
-            }
+        ask(&self.socket, question, |reply| match reply {
+            Reply::Flow(record) => match Flow::try_from(&*record) {
+                Ok(flow) => flows.push(flow),
+                Err(error) => refused = Some(error.to_string()),
+            },
+            Reply::Covered(covered) => coverage.extend(stream_coverage(covered)),
+            Reply::Status(_) | Reply::End { .. } | Reply::Error(_) => {}
         })
         .map_err(|error: ControlError| silent(error.to_string()))?;
-        refused.map_or(Ok(flows), |reason| Err(silent(reason)))
+        refused.map_or(Ok((flows, coverage)), |reason| Err(silent(reason)))
     }
 
     fn evidence(&self) -> Evidence {
@@ -52,9 +58,8 @@ impl Witness for BookWitness {
         format!("book {}", self.socket.display())
     }
 
-    /// The book makes no claim of coverage: the ledger that the same recorder writes does.
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
-        let flows = self.flows(Ask::Find {
+        let (flows, coverage) = self.flows(Ask::Find {
             masked: question.masked.to_string(),
             protocol: question.protocol.map(|p| p.to_string()),
             server: question.server.map(|s| s.to_string()),
@@ -67,7 +72,7 @@ impl Witness for BookWitness {
             .filter(|flow| question.admits(flow))
             .map(|flow| Hit { server: question.server_check(&flow), evidence: evidence.clone(), flow })
             .collect();
-        Ok(Testimony { hits, ..Testimony::default() })
+        Ok(Testimony { hits, coverage, ..Testimony::default() })
     }
 
     fn of_client(
@@ -76,12 +81,33 @@ impl Witness for BookWitness {
         visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<Closing, WitnessError> {
         let evidence = self.evidence();
-        for flow in self.flows(Ask::Client { address: question.client.to_string() })? {
+        let (flows, coverage) = self.flows(Ask::Client { address: question.client.to_string() })?;
+        for flow in flows {
             let hit = Hit { flow, evidence: evidence.clone(), server: ServerCheck::NotAsked };
             if question.admits(&hit.flow) && visit(hit).is_break() {
                 break;
             }
         }
-        Ok(Closing { is_able: true, ..Closing::default() })
+        Ok(Closing { coverage, is_able: true, ..Closing::default() })
     }
+}
+
+/// What the recorder says it has accepted. A word that this version does not know makes no claim.
+fn stream_coverage(covered: Covered) -> Option<StreamCoverage> {
+    let kinds = [ScopeKind::All, ScopeKind::Translated, ScopeKind::TranslatedLocal];
+    let policies = [DestinationPolicy::Drop, DestinationPolicy::Hash, DestinationPolicy::Keep];
+    let scope = Scope {
+        namespace: covered.namespace.into(),
+        kind: kinds.into_iter().find(|kind| kind.word() == covered.scope)?,
+        destinations: policies.into_iter().find(|policy| policy.word() == covered.destinations)?,
+    };
+    let period = Period::new(Timestamp::from_nanos(covered.since), Timestamp::from_nanos(covered.until));
+    let coverage =
+        Coverage { covered: vec![(period, scope)], is_clock_synchronised: true, ..Coverage::default() };
+    Some(StreamCoverage {
+        stream: covered.stream,
+        kind: StreamKind::Recorder,
+        coverage,
+        standing: Standing::NotLooked,
+    })
 }

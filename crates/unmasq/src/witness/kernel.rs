@@ -1,9 +1,12 @@
 //! The kernel's own connection tables: of this namespace and of those in /run/netns. They know what is alive, now.
 
-use unmasq_flow::{Endpoint, Evidence, Flow, Origin, Protocol, Selector, Timestamp, Witness as Kind};
+use unmasq_flow::{
+    Coverage, DestinationPolicy, Endpoint, Evidence, Flow, Origin, Period, Protocol, Scope, ScopeKind, Selector,
+    Timestamp, Witness as Kind,
+};
 use unmasq_netfilter::conntrack::{Direction, Dumper, Entry, Event, EventKind, Tuple};
 use unmasq_netfilter::netns::Namespace;
-use unmasq_trace::{Hit, Question, Testimony, Witness, WitnessError};
+use unmasq_trace::{Hit, Question, Standing, StreamCoverage, StreamKind, Testimony, Witness, WitnessError};
 
 /// The tables of all namespaces that we may ask.
 #[derive(Debug)]
@@ -17,6 +20,7 @@ impl KernelWitness {
         let named = Namespace::all_named().unwrap_or_default();
         let tables: Vec<_> = std::iter::once(Namespace::current())
             .chain(named)
+            .filter(has_flows)
             .filter_map(|namespace| Dumper::open(&namespace).ok().map(|dumper| (namespace, dumper)))
             .collect();
         (!tables.is_empty()).then_some(Self { tables })
@@ -30,6 +34,7 @@ impl Witness for KernelWitness {
 
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
         let mut hits = Vec::new();
+        let mut covered = Vec::new();
         for (namespace, dumper) in &mut self.tables {
             let what = || match namespace.name() {
                 "" => "the kernel's connection table".to_owned(),
@@ -46,10 +51,30 @@ impl Witness for KernelWitness {
                     hits.push(Hit { server: question.server_check(&flow), evidence, flow });
                 }
             }
+            let scope = Scope {
+                namespace: namespace.name().into(),
+                kind: ScopeKind::All,
+                destinations: DestinationPolicy::Keep,
+            };
+            // What ended a moment ago is no longer in the table, so it speaks of this moment only.
+            covered.push((Period::new(question.window.to, asked_at), scope));
         }
-        // What ended a moment ago is no longer in the table, so its silence proves nothing: no coverage is claimed.
-        Ok(Testimony { hits, ..Testimony::default() })
+        let coverage = Coverage { covered, is_clock_synchronised: true, ..Coverage::default() };
+        let coverage = StreamCoverage {
+            stream: String::new(),
+            kind: StreamKind::Kernel,
+            coverage,
+            standing: Standing::NotLooked,
+        };
+        Ok(Testimony { hits, coverage: vec![coverage], ..Testimony::default() })
     }
+}
+
+/// A dump walks the whole hash table, however empty it is: some milliseconds that need not be spent. Where the number
+/// cannot be read, the dump tells.
+fn has_flows(namespace: &Namespace) -> bool {
+    let count = namespace.run(|| std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count"));
+    !matches!(count, Ok(Ok(text)) if text.trim() == "0")
 }
 
 /// The entries that can answer. With the whole reply tuple given, the kernel looks it up; else it lists all.

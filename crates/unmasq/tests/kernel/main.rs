@@ -1,6 +1,7 @@
 //! The whole, against the real kernel: `unmasq record` in a lab of network namespaces, and `unmasq trace` compared with
 //! what the servers themselves saw. Needs root, and fails without.
 
+mod daemon;
 mod namespaces;
 mod outages;
 mod support;

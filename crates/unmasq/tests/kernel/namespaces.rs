@@ -34,7 +34,7 @@ fn two_gateways_with_the_same_addresses_are_two_origins() {
         let talk = traffic.converse_tcp().unwrap();
         let (masked, at, to) = (talk.masked.to_string(), talk.at.to_string(), talk.server.to_string());
         let answer = eventually("it is recorded", || {
-            let (answer, code) = recording.trace(&[&masked, "--at", &at, "--to", &to]);
+            let (answer, code) = recording.trace(&[&masked, "--at", &at, "--window", "0s", "--to", &to]);
             (code == 0).then_some(answer)
         });
         assert_eq!(answer["candidates"][0]["client"], talk.client.to_string());

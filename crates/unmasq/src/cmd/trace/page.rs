@@ -1,5 +1,6 @@
 //! The answer as a page for people: the verdict first, then each candidate, then what is missing.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -21,6 +22,8 @@ const FAINT: Style = Style::new().dimmed();
 
 /// More candidates than this are counted, not shown: nobody reads them on a terminal, and JSON has them all.
 const MOST_SHOWN: usize = 20;
+/// More destinations than this are no help to choose from.
+const MOST_CHOICES: usize = 6;
 
 /// Prints an answer.
 pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::Result<()> {
@@ -47,6 +50,9 @@ pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::
         writeln!(out, "\n{STRONG}What would decide{STRONG:#}")?;
         for decider in &answer.deciders {
             writeln!(out, "  {}", advice(*decider))?;
+            if *decider == Decider::Destination {
+                destinations(out, answer)?;
+            }
         }
     }
     neighbours(out, answer, &clock)?;
@@ -149,9 +155,8 @@ fn candidate(out: &mut impl Write, candidate: &Candidate, clock: &Clock<'_>) -> 
     )?;
     writeln!(out, "  target   {}", candidate.target())?;
     writeln!(out, "  server   {}", flow.server)?;
-    writeln!(out, "  from     {}", bound(flow.start, clock, false))?;
-    let timeout = candidate.evidence().any(|e| e.witness != By::Import) && flow.end.is_closed();
-    writeln!(out, "  to       {}", bound(flow.end, clock, timeout))?;
+    writeln!(out, "  from     {}", bound(flow.start, clock))?;
+    writeln!(out, "  to       {}", bound(flow.end, clock))?;
     writeln!(out, "  traffic  {}", traffic(flow))?;
     match candidate.cut {
         None => {}
@@ -182,11 +187,10 @@ fn place(flow: &Flow) -> String {
 }
 
 /// A bound, with how well it is known.
-fn bound(bound: Bound, clock: &Clock<'_>, has_timeout: bool) -> String {
-    let timeout = if has_timeout { ", conntrack timeout after the last packet included" } else { "" };
+fn bound(bound: Bound, clock: &Clock<'_>) -> String {
     match bound {
-        Bound::Exact(t) => format!("{}  (by the kernel{timeout})", clock.both(t)),
-        Bound::Read(t) => format!("{}  (as read: no later than this{timeout})", clock.both(t)),
+        Bound::Exact(t) => format!("{}  (by the kernel)", clock.both(t)),
+        Bound::Read(t) => format!("{}  (as read: no later than this)", clock.both(t)),
         Bound::Between(a, b) if !a.is_finite() && !b.is_finite() => "not known".to_owned(),
         Bound::Between(a, b) if !a.is_finite() => format!("before {}", clock.both(b)),
         Bound::Between(a, b) if !b.is_finite() => format!("after {}", clock.both(a)),
@@ -223,6 +227,21 @@ fn advice(decider: Decider) -> &'static str {
         }
         Decider::Place => "which gateway, namespace or zone it was: they are listed with each candidate",
     }
+}
+
+/// Which destination leads to which client, if there are few enough to choose from.
+fn destinations(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
+    let pairs: BTreeSet<(String, String)> = answer
+        .candidates
+        .iter()
+        .map(|c| (c.outer().server.to_string(), c.client().address.to_string()))
+        .collect();
+    if pairs.len() <= MOST_CHOICES {
+        for (server, client) in pairs {
+            writeln!(out, "    --to {server}  would be {client}")?;
+        }
+    }
+    Ok(())
 }
 
 fn neighbours(out: &mut impl Write, answer: &Answer, clock: &Clock<'_>) -> io::Result<()> {

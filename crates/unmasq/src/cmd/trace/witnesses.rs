@@ -16,20 +16,22 @@ use crate::witness::{BookWitness, KernelWitness};
 /// Where flows are recorded unless told otherwise.
 const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
 
-/// The book and the kernel know of what is alive now or was a moment ago. Of anything older the ledger knows all that they know.
+/// The book knows of what is alive now or was a moment ago. Of anything older the ledger knows all that it knows.
 const PRESENT: Duration = Duration::from_secs(60);
+/// The kernel's tables know of this moment only, and to list them takes milliseconds.
+const NOW: Duration = Duration::from_secs(1);
 
 /// The witnesses, the ledgers first.
 pub(super) fn assemble(args: &Args, now: Timestamp) -> Result<Vec<Box<dyn Witness>>, Failure> {
     let mut witnesses = ledgers(&args.ledger)?;
     let socket = args.control.clone();
-    witnesses.push(Box::new(Present::new(now, move || match socket {
+    witnesses.push(Box::new(Present::new(now - PRESENT, move || match socket {
         // One that was named is missed when it does not answer; the default one need not be there.
         Some(socket) => Some(Box::new(BookWitness::new(socket))),
         None => BookWitness::if_present(PathBuf::from(DEFAULT_SOCKET))
             .map(|book| Box::new(book) as Box<dyn Witness>),
     })));
-    witnesses.push(Box::new(Present::new(now, || {
+    witnesses.push(Box::new(Present::new(now - NOW, || {
         KernelWitness::open().map(|kernel| Box::new(kernel) as Box<dyn Witness>)
     })));
     Ok(witnesses)
@@ -97,8 +99,8 @@ struct Present {
 }
 
 impl Present {
-    fn new(now: Timestamp, opening: impl FnOnce() -> Option<Box<dyn Witness>> + 'static) -> Self {
-        Self { since: now - PRESENT, opening: Some(Box::new(opening)), inner: None }
+    fn new(since: Timestamp, opening: impl FnOnce() -> Option<Box<dyn Witness>> + 'static) -> Self {
+        Self { since, opening: Some(Box::new(opening)), inner: None }
     }
 
     fn inner(&mut self, window: Period) -> Option<&mut Box<dyn Witness>> {
