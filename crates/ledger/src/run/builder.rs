@@ -1,19 +1,24 @@
-//! Rows into a run.
+//! Rows in any order into a run.
 
 use std::io::{self, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use unmasq_flow::record::Record;
-use unmasq_flow::{Flow, Timestamp};
+use unmasq_flow::{Flow, Origin, Timestamp, Zones};
 
+use super::assemble::Assembler;
+use super::block::Ranking;
+use super::dictionary::rank;
+use super::interner::Interner;
+use super::packed::{AddressId, KEY_ADDRESS, Numbers, Packed, Pool, pack};
+use super::reconcile::Reconciled;
 use super::row::Row;
-use super::{Reconciled, Run, RunError, reconcile};
+use super::sort::order;
 
 /// How a run is written.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOptions {
-    /// Rows in a block, at most 65,536.
+    /// Rows in a block, at most 65,536. More make the file a little smaller and a look-up slower.
     pub block_rows: usize,
 }
 
@@ -34,28 +39,89 @@ pub struct Summary {
     pub sha256: [u8; 32],
     /// Rows that were left out, as others say more.
     pub reconciled: Reconciled,
-    /// The earliest possible start of a flow in it.
+    /// The earliest possible start of a flow in it ([`Timestamp::MAX`] if it is empty).
     pub min_start: Timestamp,
-    /// The latest possible start of a flow in it.
+    /// The latest possible start of a flow in it ([`Timestamp::MIN`] if it is empty).
     pub max_start: Timestamp,
 }
 
-/// Collects rows of one hour, in any order and packed (64 bytes a row), and writes them as a run.
+/// Collects rows of one hour, in any order and packed (64 bytes a row, twice that with counters), and writes them as a run.
 #[derive(Debug)]
 pub struct Builder {
     hour: i64,
-    rows: Vec<Row>,
+    options: WriteOptions,
+    rows: Vec<Packed>,
+    pool: Pool,
+    masked: Interner,
+    numbers: Interners,
+    origins: Origins,
+}
+
+#[derive(Debug, Default)]
+struct Interners {
+    clients: Interner,
+    fars: Interner,
+}
+
+impl Numbers for Interners {
+    fn client(&mut self, address: IpAddr) -> AddressId {
+        self.clients.number(address, 1)
+    }
+
+    fn far(&mut self, address: IpAddr) -> AddressId {
+        self.fars.number(address, 1)
+    }
+}
+
+/// Namespaces and zones, numbered.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    pub(super) list: Vec<(Box<str>, Zones)>,
+    /// The last one: flows of one origin come together, and share it.
+    last: Option<(Arc<Origin>, u32)>,
+}
+
+impl Origins {
+    fn number(&mut self, origin: &Arc<Origin>) -> u32 {
+        match &self.last {
+            Some((last, number)) if Arc::ptr_eq(last, origin) => *number,
+            _ => {
+                let number = self.number_of(&origin.namespace, origin.zones);
+                self.last = Some((Arc::clone(origin), number));
+                number
+            }
+        }
+    }
+
+    pub(super) fn number_of(&mut self, namespace: &str, zones: Zones) -> u32 {
+        let found = self.list.iter().position(|(n, z)| **n == *namespace && *z == zones);
+        found.unwrap_or_else(|| {
+            self.list.push((namespace.into(), zones));
+            self.list.len() - 1
+        }) as u32
+    }
 }
 
 impl Builder {
     /// Nothing yet. `hour` counts UTC hours since the Unix epoch.
-    pub fn new(hour: i64, _options: &WriteOptions) -> Self {
-        Self { hour, rows: Vec::new() }
+    pub fn new(hour: i64, options: &WriteOptions) -> Self {
+        Self {
+            hour,
+            options: *options,
+            rows: Vec::new(),
+            pool: Pool::default(),
+            masked: Interner::default(),
+            numbers: Interners::default(),
+            origins: Origins::default(),
+        }
     }
 
-    /// Adds a row. `continues` as in [`Row::continues`].
+    /// Adds a row. `continues` as in [`Row::continues`]. Hot: guarded by the `storage` bench.
     pub fn push(&mut self, flow: &Flow, continues: bool) {
-        self.rows.push(Row { flow: flow.clone(), continues }.as_stored());
+        let masked = self.masked.number(flow.masked.address.to_canonical(), 1);
+        let origin = self.origins.number(&flow.origin);
+        let row = pack(flow, continues, self.hour, (masked, origin), &mut self.numbers, &mut self.pool);
+        self.rows.push(row);
     }
 
     /// Rows so far.
@@ -68,40 +134,38 @@ impl Builder {
         self.rows.is_empty()
     }
 
-    /// Bytes of memory that the rows and their dictionaries take.
+    /// About how many bytes of memory the rows and their dictionaries take. Writing needs another 40 bytes a row.
     pub fn memory(&self) -> usize {
-        self.rows.len() * 64
+        let rows = self.rows.capacity() * size_of::<Packed>() + self.pool.memory();
+        rows + self.masked.memory() + self.numbers.clients.memory() + self.numbers.fars.memory()
     }
 
-    /// Sorts, reconciles (see [`reconcile`]) and writes. The caller flushes and syncs.
+    /// Sorts, reconciles (see [`reconcile`](super::reconcile())) and writes. The caller flushes and syncs.
     pub fn finish(mut self, out: &mut impl Write) -> io::Result<Summary> {
-        let reconciled = reconcile(&mut self.rows);
-        self.rows.sort_by_key(|r| {
-            (r.flow.masked.address, r.flow.protocol, r.flow.masked.selector, r.flow.start.earliest())
-        });
-        let stored = Stored {
-            hour: self.hour,
-            continues: self.rows.iter().map(|r| r.continues).collect(),
-            rows: self.rows.iter().map(|r| Record::from(&r.flow)).collect(),
-        };
-        let text = toml::to_string(&stored).map_err(io::Error::other)?;
-        out.write_all(text.as_bytes())?;
-        Ok(Summary {
-            rows: self.rows.len() as u64,
-            bytes: text.len() as u64,
-            sha256: Sha256::digest(text.as_bytes()).into(),
-            reconciled,
-            min_start: self.rows.iter().map(|r| r.flow.start.earliest()).min().unwrap_or(Timestamp::MAX),
-            max_start: self.rows.iter().map(|r| r.flow.start.latest()).max().unwrap_or(Timestamp::MIN),
-        })
+        let mut sorted: Vec<AddressId> = (0..self.masked.len() as AddressId).collect();
+        sorted.sort_unstable_by_key(|id| self.masked.addresses[*id as usize]);
+        let mut place_of = vec![0_u64; sorted.len()];
+        for (place, id) in sorted.iter().enumerate() {
+            place_of[*id as usize] = place as u64;
+        }
+        for row in &mut self.rows {
+            let place = place_of[(row.key >> KEY_ADDRESS) as usize];
+            row.key = place << KEY_ADDRESS | row.key & ((1 << KEY_ADDRESS) - 1);
+        }
+        let order = order(self.rows.len(), |n| (self.rows[n].key, self.rows[n].start));
+        let Interners { clients, fars } = &self.numbers;
+        let (client_ranks, far_ranks) = (rank(clients), rank(fars));
+        let rankings = (
+            Ranking { rank_of: &client_ranks.rank_of, addresses: &clients.addresses },
+            Ranking { rank_of: &far_ranks.rank_of, addresses: &fars.addresses },
+        );
+        let mut assembler = Assembler::new(out, self.hour, &self.options, rankings)?;
+        for n in order {
+            assembler.push(&self.rows[n as usize], &self.pool)?;
+        }
+        let masked: Vec<IpAddr> = sorted.iter().map(|id| self.masked.addresses[*id as usize]).collect();
+        assembler.finish(&masked, (&client_ranks.pages, &far_ranks.pages), self.origins.list)
     }
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) hour: i64,
-    pub(super) continues: Vec<bool>,
-    pub(super) rows: Vec<Record>,
 }
 
 /// Writes the rows as a run: [`Builder`] in one call.
@@ -116,29 +180,4 @@ pub fn write(
         builder.push(&row.flow, row.continues);
     }
     builder.finish(out)
-}
-
-/// Makes one run of several of the same hour, reconciled (see [`reconcile`]; of equals, the one in the later input wins).
-///
-/// Damage in an input is an error: merging must not turn a damaged block into a missing one.
-pub fn merge(inputs: &[Run], options: &WriteOptions, out: &mut impl Write) -> Result<Summary, RunError> {
-    let mut builder = Builder::new(inputs.first().map_or(0, |run| run.header().hour), options);
-    for run in inputs {
-        let expected = builder.hour;
-        if run.header().hour != expected {
-            return Err(RunError::OtherHour {
-                path: run.path().to_owned(),
-                found: run.header().hour,
-                expected,
-            });
-        }
-        let damage = run.scan(&super::Filter::default(), &mut |row, _| {
-            builder.push(&row.flow, row.continues);
-            std::ops::ControlFlow::Continue(())
-        });
-        if let Some(damage) = damage.into_iter().next() {
-            return Err(damage.into());
-        }
-    }
-    builder.finish(out).map_err(|e| RunError::io(std::path::Path::new("merged run"), "write it", e))
 }

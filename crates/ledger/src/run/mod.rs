@@ -13,16 +13,31 @@
 //!
 //! `docs/ledger-format.md` has the grammar.
 
+mod assemble;
+mod block;
 mod builder;
+mod code;
+mod dictionary;
 mod error;
+mod file;
 mod filter;
+mod fuzz;
+mod interner;
+mod layout;
+mod merge;
+mod packed;
 mod reader;
 mod reconcile;
 mod row;
+mod sort;
+#[cfg(test)]
+mod tests;
 
-pub use builder::{Builder, Summary, WriteOptions, merge, write};
+pub use builder::{Builder, Summary, WriteOptions, write};
 pub use error::{Damage, RunError};
 pub use filter::{AddressRange, Filter};
+pub use fuzz::fuzz_open;
+pub use merge::merge;
 pub use reader::{Header, Neighbours, Run};
 pub use reconcile::{Reconciled, reconcile};
 pub use row::Row;

@@ -35,133 +35,230 @@ pub struct Reconciled {
 
 /// Applies the rules to rows of one hour. The rows that stay keep their order; of equals, later ones win.
 pub fn reconcile(rows: &mut Vec<Row>) -> Reconciled {
-    reconcile_any(rows)
-}
-
-/// What the rules need to know of a row.
-pub(super) trait Life {
-    fn start(&self) -> Bound;
-    fn end(&self) -> Bound;
-    /// Equal for rows with [`Life::same_tuples`].
-    fn tuples_hash(&self) -> u64;
-    /// Origin, protocol, both tuples.
-    fn same_tuples(&self, other: &Self) -> bool;
-    /// Equal in everything.
-    fn same_row(&self, other: &Self) -> bool;
-    /// Takes over that `other` was a carry row.
-    fn continue_as(&mut self, other: &Self);
-}
-
-impl Life for Row {
-    fn start(&self) -> Bound {
-        stored(self.flow.start)
-    }
-
-    fn end(&self) -> Bound {
-        stored(self.flow.end)
-    }
-
-    fn tuples_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.flow.protocol, self.flow.client, self.flow.masked, self.flow.server).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn same_tuples(&self, other: &Self) -> bool {
-        self.flow.same_tuples(&other.flow)
-    }
-
-    fn same_row(&self, other: &Self) -> bool {
-        self.start() == other.start()
-            && self.end() == other.end()
-            && self.continues == other.continues
-            && self.flow.mark == other.flow.mark
-            && self.flow.status == other.flow.status
-            && self.flow.traffic == other.flow.traffic
-            && self.same_tuples(other)
-    }
-
-    fn continue_as(&mut self, other: &Self) {
-        self.continues |= other.continues;
-    }
-}
-
-pub(super) fn reconcile_any<R: Life>(rows: &mut Vec<R>) -> Reconciled {
-    let mut order: Vec<(u64, usize)> =
-        rows.iter().enumerate().map(|(i, row)| (row.tuples_hash(), i)).collect();
-    order.sort_unstable();
-    let mut gone = vec![false; rows.len()];
-    let mut counts = Reconciled::default();
-    for same_hash in order.chunk_by(|a, b| a.0 == b.0) {
-        let mut left: Vec<usize> = same_hash.iter().map(|(_, i)| *i).collect();
-        while left.len() > 1 {
-            let first = left[0];
-            let (mut same, other): (Vec<usize>, Vec<usize>) =
-                left.iter().partition(|i| rows[**i].same_tuples(&rows[first]));
-            reconcile_tuple(rows, &mut same, &mut gone, &mut counts);
-            left = other;
-        }
-    }
-    if counts != Reconciled::default() {
-        let mut gone = gone.iter();
-        rows.retain(|_| !gone.next().copied().unwrap_or(false));
-    }
+    let (fates, counts) = decide(rows.as_mut_slice());
+    let mut fates = fates.iter();
+    rows.retain(|_| fates.next().is_none_or(|fate| *fate != Fate::Gone));
     counts
 }
 
-/// Rows of one pair of tuples, by their numbers in the order of writing.
-fn reconcile_tuple<R: Life>(rows: &mut [R], same: &mut [usize], gone: &mut [bool], counts: &mut Reconciled) {
-    if same.len() < 2 {
-        return;
+/// What becomes of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stays,
+    /// Stays, and made another one go.
+    Supersedes,
+    Gone,
+}
+
+/// What the rules need to know of rows, by their place in the order of writing.
+pub(super) trait Rows {
+    fn count(&self) -> usize;
+    /// Start and end in whole milliseconds.
+    fn bounds(&self, row: usize) -> (Bound, Bound);
+    /// Equal for rows with the same tuples.
+    fn tuples_hash(&self, row: usize) -> u64;
+    /// Origin, protocol, both tuples.
+    fn same_tuples(&self, a: usize, b: usize) -> bool;
+    /// Equal in everything; asked only of rows with the same tuples and bounds.
+    fn same_rest(&self, a: usize, b: usize) -> bool;
+    /// `row` becomes a carry row if `gone` is one.
+    fn continue_as(&mut self, row: usize, gone: usize);
+}
+
+impl Rows for [Row] {
+    fn count(&self) -> usize {
+        self.len()
     }
-    same.sort_by_key(|i| (rows[*i].start().earliest(), rows[*i].start().latest(), *i));
-    for (at, &later) in same.iter().enumerate().skip(1) {
-        let start = rows[later].start();
+
+    fn bounds(&self, row: usize) -> (Bound, Bound) {
+        (stored(self[row].flow.start), stored(self[row].flow.end))
+    }
+
+    fn tuples_hash(&self, row: usize) -> u64 {
+        let flow = &self[row].flow;
+        let mut hasher = DefaultHasher::new();
+        (flow.protocol, flow.client, flow.masked, flow.server).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn same_tuples(&self, a: usize, b: usize) -> bool {
+        self[a].flow.same_tuples(&self[b].flow)
+    }
+
+    fn same_rest(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (&self[a], &self[b]);
+        a.continues == b.continues
+            && a.flow.mark == b.flow.mark
+            && a.flow.status == b.flow.status
+            && a.flow.traffic == b.flow.traffic
+    }
+
+    fn continue_as(&mut self, row: usize, gone: usize) {
+        self[row].continues |= self[gone].continues;
+    }
+}
+
+pub(super) fn decide<R: Rows + ?Sized>(rows: &mut R) -> (Vec<Fate>, Reconciled) {
+    let mut fates = vec![Fate::Stays; rows.count()];
+    let mut counts = Reconciled::default();
+    let mut order: Vec<(u64, usize)> = (0..rows.count()).map(|row| (rows.tuples_hash(row), row)).collect();
+    order.sort_unstable();
+    for same_hash in order.chunk_by(|a, b| a.0 == b.0) {
+        let mut left: Vec<usize> = same_hash.iter().map(|(_, row)| *row).collect();
+        while left.len() > 1 {
+            let first = left[0];
+            let (mut same, other): (Vec<usize>, Vec<usize>) =
+                left.iter().partition(|row| rows.same_tuples(**row, first));
+            decide_tuples(rows, &mut same, &mut fates, &mut counts);
+            left = other;
+        }
+    }
+    (fates, counts)
+}
+
+/// Decides on the rows of one pair of tuples.
+fn decide_tuples<R: Rows + ?Sized>(
+    rows: &mut R,
+    same: &mut [usize],
+    fates: &mut [Fate],
+    counts: &mut Reconciled,
+) {
+    same.sort_by_key(|row| {
+        let start = rows.bounds(*row).0;
+        (start.earliest(), start.latest(), *row)
+    });
+    for (at, &later) in same.iter().enumerate() {
+        let (start, end) = rows.bounds(later);
         for &earlier in same[..at].iter().rev() {
-            if rows[earlier].start().range() != start.range() {
+            let (other_start, other_end) = rows.bounds(earlier);
+            if other_start.range() != start.range() {
                 break;
             }
-            let both_lack_end = !rows[earlier].end().is_closed() && !rows[later].end().is_closed();
-            let is_equal =
-                rows[earlier].same_row(&rows[later]) || (both_lack_end && rows[earlier].start() == start);
-            if !gone[earlier] && is_equal {
-                gone[earlier] = true;
+            let both_lack_end = !end.is_closed() && !other_end.is_closed();
+            let is_equal = start == other_start
+                && (both_lack_end || (end == other_end && rows.same_rest(earlier, later)));
+            if is_equal && fates[earlier] != Fate::Gone {
+                fates[earlier] = Fate::Gone;
                 counts.duplicates += 1;
-                // Sorted by start, then by number: of one start, the earlier written one has the lower number.
-                let (head, tail) = rows.split_at_mut(later);
-                tail[0].continue_as(&head[earlier]);
+                rows.continue_as(later, earlier);
             }
         }
     }
-    let (finals, opens): (Vec<usize>, Vec<usize>) =
-        same.iter().filter(|i| !gone[**i]).partition(|i| rows[**i].end().is_closed());
-    let mut used = vec![false; finals.len()];
+    let (finals, opens): (Vec<usize>, Vec<usize>) = same
+        .iter()
+        .filter(|row| fates[**row] != Fate::Gone)
+        .partition(|row| rows.bounds(**row).1.is_closed());
     for open in opens {
-        let start = rows[open].start();
-        let found = (0..finals.len()).find(|n| !used[*n] && supersedes(&rows[finals[*n]], start));
-        if let Some(n) = found {
-            used[n] = true;
-            gone[open] = true;
+        let start = rows.bounds(open).0;
+        let found =
+            finals.iter().find(|row| fates[**row] == Fate::Stays && supersedes(rows.bounds(**row), start));
+        if let Some(row) = found {
+            fates[*row] = Fate::Supersedes;
+            fates[open] = Fate::Gone;
             counts.superseded += 1;
         }
     }
 }
 
-fn supersedes(last: &impl Life, start: Bound) -> bool {
-    let (own_start, own_end) = (last.start(), last.end());
+/// Is a row without an end and with this start the same flow as one with these bounds, tuples being the same?
+fn supersedes((own_start, own_end): (Bound, Bound), start: Bound) -> bool {
     // A sighting at the latest possible start was already of this flow.
     let seen = match start {
         Bound::Unknown | Bound::Open => return true,
         _ if start.latest().is_finite() => start.latest(),
         _ => start.earliest(),
     };
-    let from = own_start.earliest() - SLACK;
+    let is_read = [own_start, own_end, start].iter().any(|b| matches!(b, Bound::Read(_)));
     let to = match (own_start, start) {
-        (Bound::Exact(a), Bound::Exact(_)) | (Bound::Read(a), Bound::Read(_)) => a + SLACK,
-        _ if [own_start, own_end, start].iter().any(|b| matches!(b, Bound::Read(_))) => {
-            own_end.latest() + SLACK_READ
-        }
-        _ => own_end.latest() + SLACK,
+        (Bound::Exact(own), Bound::Exact(_)) | (Bound::Read(own), Bound::Read(_)) => own + SLACK,
+        _ => own_end.latest() + if is_read { SLACK_READ } else { SLACK },
     };
-    from <= seen && seen <= to
+    own_start.earliest() - SLACK <= seen && seen <= to
+}
+
+/// How long after its end a final row can still supersede, in milliseconds.
+pub(super) const LONGEST_SLACK: i64 = SLACK_READ.as_millis() as i64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unmasq_flow::{Endpoint, Flow, Origin, Protocol, Timestamp};
+
+    const T: i64 = 1_795_000_000_000;
+
+    fn row(start: Bound, end: Bound) -> Row {
+        let mut flow = Flow::new(
+            Origin::new("gw1", "").shared(),
+            Protocol::UDP,
+            (Endpoint::v4([10, 0, 0, 1], 4000), Endpoint::v4([198, 51, 100, 7], 53)),
+            (Endpoint::v4([198, 51, 100, 7], 53), Endpoint::v4([203, 0, 113, 1], 4000)),
+        );
+        (flow.start, flow.end) = (start, end);
+        Row::new(flow)
+    }
+
+    fn exact(after: i64) -> Bound {
+        Bound::Exact(Timestamp::from_millis(T + after))
+    }
+
+    fn read(after: i64) -> Bound {
+        Bound::Read(Timestamp::from_millis(T + after))
+    }
+
+    fn left(mut rows: Vec<Row>) -> Vec<Row> {
+        reconcile(&mut rows);
+        rows
+    }
+
+    #[test]
+    fn a_final_row_supersedes_the_open_one() {
+        let (open, last) = (row(exact(0), Bound::Open), row(exact(0), exact(500)));
+        assert_eq!(left(vec![open.clone(), last.clone()]), [last.clone()]);
+        assert_eq!(left(vec![last.clone(), open]), [last]);
+    }
+
+    #[test]
+    fn it_supersedes_the_carry_row_too_and_only_one() {
+        let carry = Row { continues: true, ..row(exact(-9_000_000), Bound::Open) };
+        let last = row(exact(-9_000_000), exact(500));
+        let next = row(exact(501), Bound::Open);
+        assert_eq!(left(vec![carry, last.clone(), next.clone()]), [last, next]);
+    }
+
+    #[test]
+    fn a_port_used_again_within_the_slack_is_another_flow() {
+        let (last, next) = (row(read(0), read(500)), row(read(20_000), Bound::Open));
+        assert_eq!(left(vec![last.clone(), next.clone()]), [last, next]);
+    }
+
+    #[test]
+    fn a_start_that_was_only_read_may_be_later_than_the_kernel_s() {
+        let last = row(exact(0), exact(500));
+        assert_eq!(left(vec![row(read(40_000), Bound::Open), last.clone()]), [last.clone()]);
+        assert_eq!(left(vec![row(read(70_000), Bound::Open), last]).len(), 2);
+    }
+
+    #[test]
+    fn a_flow_found_in_a_dump_is_superseded_by_its_end() {
+        let open = row(Bound::Between(Timestamp::MIN, Timestamp::from_millis(T)), Bound::Open);
+        let last = row(exact(-60_000), exact(500));
+        assert_eq!(left(vec![open.clone(), last.clone()]), [last]);
+        assert_eq!(left(vec![open, row(exact(2), exact(500))]).len(), 2);
+    }
+
+    #[test]
+    fn equal_rows_are_one_and_other_tuples_are_left_alone() {
+        let mut other = row(exact(0), Bound::Open);
+        other.flow.client = Endpoint::v4([10, 0, 0, 2], 4000);
+        let last = row(exact(0), exact(500));
+        assert_eq!(left(vec![last.clone(), last.clone(), other.clone()]), [last, other]);
+    }
+
+    #[test]
+    fn of_open_and_carry_row_the_later_written_stays_and_continues() {
+        let open = Row { continues: true, ..row(exact(0), Bound::Open) };
+        let mut later = row(exact(0), Bound::Open);
+        later.flow.mark = 7;
+        assert_eq!(left(vec![open, later.clone()]), [Row { continues: true, ..later }]);
+    }
 }

@@ -1,0 +1,6 @@
+//! What holds for runs as files.
+
+mod damage;
+mod generate;
+mod merging;
+mod reading;
