@@ -3,8 +3,11 @@
 mod export;
 mod hold;
 mod import;
+mod info;
 mod progress;
+mod prune;
 mod selection;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -23,7 +26,11 @@ pub(crate) struct Args {
 enum Command {
     Import(import::Args),
     Export(export::Args),
+    Verify(verify::Args),
+    Info(info::Args),
+    Head(info::HeadArgs),
     Hold(hold::Args),
+    Prune(prune::Args),
 }
 
 /// Runs it.
@@ -31,7 +38,11 @@ pub(crate) fn run(args: &Args) -> Outcome {
     match &args.command {
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Head(args) => info::run_head(args),
         Command::Hold(args) => hold::run(args),
+        Command::Prune(args) => prune::run(args),
     }
 }
 

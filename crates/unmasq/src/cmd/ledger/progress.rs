@@ -21,3 +21,13 @@ pub(super) fn count(what: &'static str) -> ProgressBar {
     bar.set_message(what);
     bar
 }
+
+/// A number of steps, named by the bar's prefix.
+pub(super) fn steps(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style =
+        ProgressStyle::with_template("{prefix} {wide_bar} {human_pos} of {human_len} {msg}  {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what);
+    bar
+}
