@@ -116,8 +116,8 @@ def count_unmasq(folder, binaries):
     )
     begun = ended = 0
     for row in csv.DictReader(export.stdout):
-        begun += row["start_kind"] != "unknown"
-        ended += row["end_kind"] not in ("open", "unknown")
+        begun += row["start_bound"] != "unknown"
+        ended += row["end_bound"] not in ("open", "unknown")
     if export.wait() != 0:
         raise RuntimeError(f"the export of {ledger} failed")
     return Logged(begun, ended, size)
@@ -132,7 +132,10 @@ BARE = Peer(
 UNMASQ = Peer(
     "unmasq record",
     "to a ledger on disk",
-    ["{binaries}/unmasq", "record", "--stream", "bench", "--netns", "{gateway}", "--ledger", "{folder}/ledger"],
+    [
+        *("{binaries}/unmasq", "record", "--stream", "bench", "--control", "none", "--quiet"),
+        *("--netns", "{gateway}", "--ledger", "{folder}/ledger"),
+    ],
     count_unmasq,
     inside=False,
 )

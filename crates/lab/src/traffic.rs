@@ -78,6 +78,12 @@ impl Traffic {
         self.converse_with(fitting[choice])
     }
 
+    /// Ends all conversations: TCP with a RST, so that nothing lingers.
+    pub fn hang_up(&mut self) -> Result<(), LabError> {
+        self.sockets.clear();
+        self.connections.drain(..).try_for_each(client::abort)
+    }
+
     fn converse_with(&mut self, server: usize) -> Result<Conversation, LabError> {
         let server = &self.servers[server];
         let node = self.random.below(self.network.clients.len() as u64) as usize;

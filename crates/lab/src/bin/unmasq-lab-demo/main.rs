@@ -38,6 +38,8 @@ const CONVERSATIONS: usize = 24;
 const WINDOW: Duration = Duration::from_secs(1);
 /// The window about the report's time, which is cut to a whole second, must lie in the recorded time.
 const MARGIN: Duration = Duration::from_millis(2_200);
+/// What is recorded can be traced after a second at most.
+const SEEN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -86,6 +88,10 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
     }
     println!("   … {CONVERSATIONS} connections; every client looks like the gateway");
     thread::sleep(MARGIN);
+    // The kernel's collector takes up to a minute to say that a flow has ended; deleting it says so at once.
+    traffic.hang_up()?;
+    network.gateway.forget_flows()?;
+    thread::sleep(SEEN);
 
     let tcp: Vec<_> = conversations.iter().step_by(2).collect();
     let reported = *tcp[Random::new(seed).below(tcp.len() as u64) as usize];

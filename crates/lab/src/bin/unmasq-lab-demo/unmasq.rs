@@ -34,14 +34,16 @@ impl Recorder {
         let output = File::create(&log)?;
         let mut command = guarded(unmasq);
         command
-            .args(["record", "--stream", "gw1", "--netns", namespace, "--ledger"])
+            .args(["record", "--stream", "gw1", "--control", "none", "--netns", namespace, "--ledger"])
             .arg(ledger)
             .stdout(output.try_clone()?)
             .stderr(output);
         let process = Running::start_service(&mut command, scratch, PATIENCE)
             .map_err(|error| format!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
-        let command_line =
-            format!("unmasq record --stream gw1 --netns {namespace} --ledger {}", ledger.display());
+        let command_line = format!(
+            "unmasq record --stream gw1 --netns {namespace} --control none --ledger {}",
+            ledger.display()
+        );
         Ok(Self { process, command_line })
     }
 
