@@ -69,15 +69,17 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 fn check(args: &CheckArgs) -> Outcome {
-    let result = if args.file == Path::new("-") {
+    let is_stdin = args.file == Path::new("-");
+    let file = if is_stdin { Path::new("<stdin>") } else { &args.file };
+    let result = if is_stdin {
         let mut bytes = Vec::new();
         io::stdin()
             .lock()
             .read_to_end(&mut bytes)
             .context("cannot read the configuration from standard input")?;
-        Config::parse_bytes(Path::new("<stdin>"), &bytes)
+        Config::parse_bytes(file, &bytes)
     } else {
-        Config::load(&args.file)
+        Config::load(file)
     };
     let invalid = match result {
         Ok(_) => None,
@@ -93,20 +95,20 @@ fn check(args: &CheckArgs) -> Outcome {
                 |(line, column, problem)| json!({"line": line, "column": column, "message": problem.message}),
             )
             .collect();
-        let answer = json!({"file": args.file, "valid": invalid.is_none(), "problems": problems});
+        let answer = json!({"file": file, "valid": invalid.is_none(), "problems": problems});
         writeln!(out, "{answer}")?;
         return Ok(ExitCode::from(u8::from(invalid.is_some())));
     }
     match invalid {
         None => {
-            writeln!(out, "{}: valid", args.file.display())?;
+            writeln!(out, "{}: valid", file.display())?;
             Ok(ExitCode::SUCCESS)
         }
         Some(invalid) => {
             let count = invalid.problems().count();
             write!(anstream::stderr(), "{invalid}")?;
             let noun = if count == 1 { "error" } else { "errors" };
-            Err(Failure::with_exit(1, anyhow::anyhow!("{}: {count} {noun}", args.file.display())))
+            Err(Failure::with_exit(1, anyhow::anyhow!("{}: {count} {noun}", file.display())))
         }
     }
 }
