@@ -53,10 +53,8 @@ bench: $(PYTHON_ENV)/ready-bench ## measures unmasq beside its peers; writes ben
 
 fuzz: ## each fuzz target for FUZZ_SECONDS; needs a nightly toolchain
 	@scripts/setup fuzz
-	@for folder in $$(find crates -type d -name fuzz -not -path '*/target/*'); do \
-	  for target in $$($(CARGO) +nightly fuzz list --fuzz-dir $$folder); do \
-	    $(CARGO) +nightly fuzz run --fuzz-dir $$folder $$target -- -max_total_time=$(FUZZ_SECONDS); \
-	  done; \
+	@for target in $$($(CARGO) +nightly fuzz list); do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
 doc: ## the code's manual
