@@ -143,6 +143,7 @@ pub fn answer(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>]) -> Answer {
             }
         }
     }
+    drop_inner(&mut candidates);
     candidates.sort_by_key(|c| (c.is_import_only(), c.certainty, c.reading, c.outer().start.earliest()));
     let found =
         Found { any: !candidates.is_empty(), is_tuple_settled: is_tuple_settled(inquiry, &candidates) };
@@ -200,13 +201,22 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// What all witnesses say to a question.
     fn all(&mut self, question: &Question) -> Testimony {
+        self.each(question, |witness| witness.ask(question))
+    }
+
+    fn each(
+        &mut self,
+        question: &Question,
+        ask: impl Fn(&mut dyn Witness) -> Result<Testimony, WitnessError>,
+    ) -> Testimony {
         let mut heard = Testimony::default();
         if question.window.from > self.now {
             return heard;
         }
         for witness in self.witnesses.iter_mut() {
-            match witness.ask(question) {
+            match ask(&mut **witness) {
                 Ok(testimony) => {
                     heard.hits.extend(testimony.hits);
                     heard.coverage.extend(testimony.coverage);
@@ -256,7 +266,7 @@ impl Asking<'_> {
                 to: window.to.min(inner.end.latest()),
             },
         };
-        let heard = self.all(&question);
+        let heard = self.each(&question, |witness| witness.hits(&question));
         let mut behind = merge(
             heard
                 .hits
@@ -305,6 +315,19 @@ fn add(candidates: &mut Vec<Candidate>, more: Vec<Candidate>) {
             candidates.push(candidate);
         }
     }
+}
+
+/// Drops candidates that are the inner end of another: a namespace that passes a flow on untranslated has the same masked
+/// endpoint as the one behind it, so both flows were found.
+fn drop_inner(candidates: &mut Vec<Candidate>) {
+    let is_inner_of = |inner: &Candidate, outer: &Candidate| {
+        let start = outer.hops.len().saturating_sub(inner.hops.len());
+        start > 0 && outer.hops[start..].iter().zip(&inner.hops).all(|(a, b)| a.flow == b.flow)
+    };
+    let inner: Vec<bool> =
+        candidates.iter().map(|c| candidates.iter().any(|other| is_inner_of(c, other))).collect();
+    let mut inner = inner.into_iter();
+    candidates.retain(|_| !inner.next().unwrap_or(false));
 }
 
 /// Was the flow surely alive in the window? One that is still open was, if it was seen alive just now, or if its

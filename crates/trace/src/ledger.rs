@@ -81,6 +81,24 @@ impl LedgerWitness {
         }
     }
 
+    /// The flows that can be meant, and what else the ledger says (with its own hits taken out).
+    fn find(&self, question: &Question) -> Result<(Vec<Hit>, unmasq_ledger::Found), WitnessError> {
+        let query = unmasq_ledger::Query {
+            masked: question.masked,
+            protocol: question.protocol,
+            period: question.window,
+        };
+        let mut found = self.ledger.find(&query).map_err(self.unreadable())?;
+        let hits = std::mem::take(&mut found.hits)
+            .into_iter()
+            .filter_map(|hit| {
+                let server = self.server_check(question.server, &hit.stream, &hit.flow);
+                (server != ServerCheck::Differs).then(|| self.hit(hit, server))
+            })
+            .collect();
+        Ok((hits, found))
+    }
+
     fn coverage(
         &self,
         coverage: Vec<(String, Coverage)>,
@@ -166,20 +184,7 @@ impl Witness for LedgerWitness {
     }
 
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
-        let query = unmasq_ledger::Query {
-            masked: question.masked,
-            protocol: question.protocol,
-            period: question.window,
-        };
-        let mut found = self.ledger.find(&query).map_err(self.unreadable())?;
-        let hits: Vec<Hit> = found
-            .hits
-            .into_iter()
-            .filter_map(|hit| {
-                let server = self.server_check(question.server, &hit.stream, &hit.flow);
-                (server != ServerCheck::Differs).then(|| self.hit(hit, server))
-            })
-            .collect();
+        let (hits, mut found) = self.find(question)?;
         let mut neighbours = Neighbours::default();
         if hits.is_empty() {
             let near = self

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::Serialize;
 use unmasq_flow::record::{OriginRecord, Record};
-use unmasq_flow::{Evidence, Period, ScopeKind, Timestamp};
+use unmasq_flow::{Bound, Evidence, Period, ScopeKind, Timestamp};
 
 use crate::candidate::{Candidate, Certainty, Conversation, Cut, Hop, Reading};
 use crate::completeness::Shortfall;
-use crate::{Answer, ClientFlows, Hit, HistoryEnd, Inquiry, Overview, ServerCheck};
+use crate::{Answer, ClientFlows, HistoryEnd, Hit, Inquiry, Overview, ServerCheck};
 
 /// An [`Answer`], as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -343,6 +343,11 @@ pub fn notes(answer: &Answer) -> Vec<String> {
     if candidates.iter().any(Candidate::is_import_only) {
         notes.push(
             "an imported log is the only witness of some candidate; log lines can be forged".to_owned(),
+        );
+    }
+    if candidates.iter().any(|c| matches!(c.outer().end, Bound::Exact(_)) && !c.hops[0].is_import_only()) {
+        notes.push(
+            "the kernel's end of a flow includes the conntrack timeout after its last packet".to_owned(),
         );
     }
     for (a, b) in &answer.contradictions {

@@ -123,7 +123,12 @@ pub trait Witness {
     /// The flows on a masked endpoint in a stretch of time.
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError>;
 
-    /// The same without holding all hits at once: for an address alone, where there can be millions.
+    /// The hits alone, without neighbours and without a look at what the witness could know: for the flows behind a flow.
+    fn hits(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
+        self.ask(question)
+    }
+
+    /// The same as [`Witness::ask`] without holding all hits at once: for an address alone, where there can be millions.
     /// Each flow once, in no particular order.
     fn each(
         &mut self,
