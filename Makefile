@@ -17,7 +17,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 RELEASE := $(TARGET)/release
 # A virtual environment with the programs that read our exports: DuckDB and pandas.
-PYTHON_ENV := $(TARGET)/python
+PYTHON_ENV := $(TARGET)/venv
 export UNMASQ_TEST_PYTHON := $(PYTHON_ENV)/bin/python
 
 .PHONY: help demo build test lint bench fuzz doc man install clean
