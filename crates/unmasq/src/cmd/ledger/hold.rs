@@ -10,6 +10,7 @@ use unmasq_flow::{Period, Timestamp};
 use unmasq_ledger::{Hold, Ledger, LedgerError, StreamInfo};
 use unmasq_trace::time;
 
+use super::say;
 use crate::failure::{Failure, Outcome};
 
 /// Legal holds: hours that retention must not remove.
@@ -159,7 +160,7 @@ fn add(args: &AddArgs) -> Outcome {
     }
     for stream in &streams {
         stream.hold(&hold).map_err(damaged)?;
-        anstream::println!("{} is held in {}", hold.name, stream.name());
+        say(format_args!("{} is held in {}", hold.name, stream.name()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -192,7 +193,7 @@ fn list(args: &ListArgs) -> Outcome {
                     "name": name, "stream": stream.name(), "from": period.from.to_string(), "to": period.to.to_string(),
                     "masked": masked, "client": client, "who": who, "since": since.to_string(), "reason": reason,
                 });
-                anstream::println!("{line}");
+                say(line)?;
             } else {
                 let times = [period.from, period.to, since].map(|time| time.to_string());
                 let [from, to, since] = times;
@@ -202,9 +203,9 @@ fn list(args: &ListArgs) -> Outcome {
     }
     if !args.json {
         if table.is_empty() {
-            anstream::println!("nothing is held");
+            say("nothing is held")?;
         } else {
-            anstream::println!("{table}");
+            say(&table)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -215,7 +216,7 @@ fn remove(args: &RemoveArgs) -> Outcome {
     for stream in args.place.streams()? {
         if stream.release(&args.name).map_err(damaged)? {
             is_found = true;
-            anstream::println!("{} is no longer held in {}", args.name, stream.name());
+            say(format_args!("{} is no longer held in {}", args.name, stream.name()))?;
         }
     }
     if !is_found {

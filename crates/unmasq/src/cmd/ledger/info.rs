@@ -1,6 +1,7 @@
 //! `unmasq ledger info` and `unmasq ledger head`: what there is, at a glance.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use unmasq_flow::{Period, Timestamp};
 use unmasq_ledger::run::Run;
 use unmasq_ledger::{Hash, Ledger, LedgerError, StreamInfo};
 
+use super::say;
 use crate::failure::{Failure, Outcome};
 use crate::output::Bytes;
 
@@ -83,9 +85,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let shown =
         open(&args.ledger)?.streams().iter().map(show).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
     if args.json {
-        anstream::println!("{}", serde_json::json!({ "streams": shown }));
+        say(serde_json::json!({ "streams": shown }))?;
     } else {
-        print_text(&shown);
+        print_text(&shown)?;
     }
     let is_whole = shown.iter().all(|stream| stream.damage.is_empty());
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(5) })
@@ -97,12 +99,9 @@ pub(crate) fn run_head(args: &HeadArgs) -> Outcome {
         let head = head(stream.path()).map_err(|error| Failure::with_exit(5, error))?;
         let text = head.map_or("-".to_owned(), |head| head.to_string());
         if args.json {
-            anstream::println!(
-                "{}",
-                serde_json::json!({ "stream": stream.name(), "head": head.map(|h| h.to_string()) })
-            );
+            say(serde_json::json!({ "stream": stream.name(), "head": head.map(|h| h.to_string()) }))?;
         } else {
-            anstream::println!("{text} {}", stream.name());
+            say(format_args!("{text} {}", stream.name()))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -121,7 +120,7 @@ fn head(stream: &Path) -> anyhow::Result<Option<Hash>> {
     let path = stream.join("chain");
     let chain = match fs::read_to_string(&path) {
         Ok(chain) => chain,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
             return Err(anyhow::Error::from(error).context(format!("cannot read {}", path.display())));
         }
@@ -204,32 +203,33 @@ fn add_files(stream: &StreamInfo, directory: &Path, shown: &mut Shown, starts: &
     }
 }
 
-fn print_text(streams: &[Shown]) {
+fn print_text(streams: &[Shown]) -> io::Result<()> {
     for shown in streams {
-        anstream::println!("{} ({}, destinations: {})", shown.name, shown.kind, shown.destinations);
+        say(format_args!("{} ({}, destinations: {})", shown.name, shown.kind, shown.destinations))?;
         if let (Some(first), Some(last)) = (&shown.first, &shown.last) {
-            anstream::println!("  flows     began {first} to {last}");
+            say(format_args!("  flows     began {first} to {last}"))?;
         }
         let each = shown.bytes_a_row.map_or(String::new(), |bytes| format!(", {bytes:.1} bytes a row"));
         let (runs, rows) = (shown.runs, shown.rows);
-        anstream::println!("  runs      {runs} with {rows} rows in {}{each}", Bytes(shown.run_bytes));
-        anstream::println!("  journal   {}", Bytes(shown.journal_bytes));
+        say(format_args!("  runs      {runs} with {rows} rows in {}{each}", Bytes(shown.run_bytes)))?;
+        say(format_args!("  journal   {}", Bytes(shown.journal_bytes)))?;
         if shown.kind == "import" {
-            anstream::println!("  coverage  none: a log that was imported cannot say what it lacks");
+            say("  coverage  none: a log that was imported cannot say what it lacks")?;
         } else {
-            anstream::println!("  coverage  {} s, with {} gaps", shown.covered_seconds, shown.gaps);
+            say(format_args!("  coverage  {} s, with {} gaps", shown.covered_seconds, shown.gaps))?;
         }
         if shown.holds > 0 {
-            anstream::println!("  holds     {} (unmasq ledger hold list)", shown.holds);
+            say(format_args!("  holds     {} (unmasq ledger hold list)", shown.holds))?;
         }
         if let Some(head) = &shown.head {
-            anstream::println!("  head      {head}");
+            say(format_args!("  head      {head}"))?;
         }
         for what in &shown.damage {
-            anstream::println!("  damage    {what}");
+            say(format_args!("  damage    {what}"))?;
         }
     }
     if streams.is_empty() {
-        anstream::println!("the ledger has no streams");
+        say("the ledger has no streams")?;
     }
+    Ok(())
 }

@@ -9,6 +9,7 @@ mod prune;
 mod selection;
 mod verify;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -58,4 +59,9 @@ impl LedgerArg {
     fn directory(&self) -> &Path {
         &self.directory
     }
+}
+
+/// Prints a line. An error such as a closed pipe is the caller's to pass on: `println!` would panic.
+fn say(line: impl std::fmt::Display) -> io::Result<()> {
+    writeln!(anstream::stdout(), "{line}")
 }

@@ -9,6 +9,7 @@ use unmasq_flow::{ClockReading, Timestamp};
 use unmasq_ledger::{CoverageEvent, Ledger, LedgerError, Retention, Writer, WriterOptions};
 use unmasq_netfilter::settings::Clock;
 
+use super::say;
 use crate::config::units::{parse_duration, parse_size};
 use crate::failure::{Failure, Outcome};
 
@@ -75,10 +76,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let line = serde_json::json!({
             "stream": args.stream, "pruned_hours": stats.pruned_hours, "run_bytes": stats.run_bytes,
         });
-        anstream::println!("{line}");
+        say(line)?;
     } else {
         let size = crate::output::Bytes(stats.run_bytes);
-        anstream::println!("{}: {} hours removed, {size} left", args.stream, stats.pruned_hours);
+        say(format_args!("{}: {} hours removed, {size} left", args.stream, stats.pruned_hours))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `unmasq ledger verify`: is everything there, unchanged and readable?
 
+use std::io;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use unmasq_flow::Timestamp;
 use unmasq_ledger::run::Damage;
 use unmasq_ledger::{Hash, HeadCheck, Ledger, Problem, StreamReport, VerifyOptions, VerifyReport};
 
-use super::progress;
+use super::{progress, say};
 use crate::failure::{Failure, Outcome};
 use crate::output::Bytes;
 
@@ -56,47 +57,46 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .map_err(unreadable)?;
     bar.finish_and_clear();
     if args.json {
-        print_json(&report)
+        print_json(&report)?;
     } else {
-        print_text(&report)
+        print_text(&report)?;
     }
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
-fn print_text(report: &VerifyReport) {
+fn print_text(report: &VerifyReport) -> io::Result<()> {
     for stream in &report.streams {
         let StreamReport { name, entries, head, runs, rows, bytes, pruned_hours, problems } = stream;
         let verdict =
             if problems.is_empty() { "sound".to_owned() } else { format!("{} problems", problems.len()) };
-        anstream::println!("{name}: {verdict}");
-        anstream::println!("  runs    {runs} with {rows} rows in {}", Bytes(*bytes));
-        anstream::println!("  chain   {entries} entries, {pruned_hours} hours pruned");
-        anstream::println!("  head    {head}");
+        say(format_args!("{name}: {verdict}"))?;
+        say(format_args!("  runs    {runs} with {rows} rows in {}", Bytes(*bytes)))?;
+        say(format_args!("  chain   {entries} entries, {pruned_hours} hours pruned"))?;
+        say(format_args!("  head    {head}"))?;
         for problem in problems {
-            anstream::println!("  damage  {problem}");
+            say(format_args!("  damage  {problem}"))?;
         }
     }
     match &report.head {
         None => {}
         Some(HeadCheck::NotFound) => {
-            anstream::println!(
-                "head: in no chain of this ledger; it is another ledger's, or the chain was changed"
-            );
+            say("head: in no chain of this ledger; it is another ledger's, or the chain was changed")?;
         }
         Some(HeadCheck::Found { stream, entry, at, runs, merges, prunes }) => {
             // An import states no clock.
             let at = if *at > Timestamp::from_seconds(0) { format!(" of {at}") } else { String::new() };
-            anstream::println!(
+            say(format_args!(
                 "head: entry {entry} of {stream}{at}; since then {runs} runs, {merges} merges, {prunes} prunings"
-            );
+            ))?;
         }
     }
     if report.streams.is_empty() {
-        anstream::println!("the ledger has no streams");
+        say("the ledger has no streams")?;
     }
+    Ok(())
 }
 
-fn print_json(report: &VerifyReport) {
+fn print_json(report: &VerifyReport) -> io::Result<()> {
     let streams: Vec<_> = report
         .streams
         .iter()
@@ -120,7 +120,7 @@ fn print_json(report: &VerifyReport) {
             "runs_since": runs, "merges_since": merges, "prunings_since": prunes,
         }),
     });
-    anstream::println!("{}", json!({ "sound": report.is_sound(), "streams": streams, "head": head }));
+    say(json!({ "sound": report.is_sound(), "streams": streams, "head": head }))
 }
 
 fn problem(problem: &Problem) -> serde_json::Value {

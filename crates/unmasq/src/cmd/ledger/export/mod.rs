@@ -5,7 +5,7 @@ mod parquet;
 mod target;
 mod writer;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,8 +16,8 @@ use unmasq_ledger::Ledger;
 
 use self::target::Target;
 use self::writer::{FlowWriter, Form};
-use super::progress;
 use super::selection::Selection;
+use super::{progress, say};
 use crate::failure::{Failure, Outcome};
 
 /// Flows between two moves of the progress bar.
@@ -104,7 +104,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     out.finish().and_then(Target::finish).context("cannot finish the export")?;
     bar.finish_and_clear();
     for what in &damage {
-        anstream::eprintln!("unmasq: {what}");
+        // Nothing is left to tell if standard error is gone too.
+        let _ = writeln!(anstream::stderr(), "unmasq: {what}");
     }
     if is_file {
         report(args, flows, damage.len())?;
@@ -112,14 +113,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
-fn report(args: &Args, flows: u64, damaged: usize) -> anyhow::Result<()> {
+fn report(args: &Args, flows: u64, damaged: usize) -> std::io::Result<()> {
     let path = args.output.as_deref().unwrap_or(Path::new("-"));
     let bytes = path.metadata().map_or(0, |metadata| metadata.len());
     if args.json {
         let summary = serde_json::json!({ "file": path, "flows": flows, "bytes": bytes, "damaged": damaged });
-        anstream::println!("{summary}");
+        say(summary)
     } else {
-        anstream::println!("{flows} flows in {} ({})", path.display(), crate::output::Bytes(bytes));
+        say(format_args!("{flows} flows in {} ({})", path.display(), crate::output::Bytes(bytes)))
     }
-    Ok(())
 }

@@ -237,7 +237,7 @@ impl<R: Read> Read for Hashed<R> {
 
 /// The digest as text.
 pub(super) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    unmasq_ledger::Hash(hash.finalize().into()).to_string()
 }
 
 #[cfg(test)]

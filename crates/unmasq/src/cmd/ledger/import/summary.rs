@@ -1,6 +1,5 @@
 //! What an import did, for people and as JSON.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -57,21 +56,18 @@ pub(super) struct Tally {
     flows_without_end: u64,
     pub(super) stored: Option<u64>,
     period: Option<Period>,
-    refused: BTreeMap<String, (u64, Vec<u64>)>,
-    /// Reasons are few; their text is made once each.
-    reasons: Vec<(Refusal, String)>,
+    /// Reasons are few: they are looked for one by one.
+    refused: Vec<(Refusal, u64, Vec<u64>)>,
 }
 
 impl Tally {
+    /// Counts a refusal of the line that was read last.
     pub(super) fn refuse(&mut self, reason: Refusal) {
-        let text = match self.reasons.iter().find(|(known, _)| *known == reason) {
-            Some((_, text)) => text.clone(),
-            None => {
-                self.reasons.push((reason, reason.to_string()));
-                reason.to_string()
-            }
-        };
-        let (count, examples) = self.refused.entry(text).or_default();
+        let at = self.refused.iter().position(|(known, ..)| *known == reason).unwrap_or_else(|| {
+            self.refused.push((reason, 0, Vec::new()));
+            self.refused.len() - 1
+        });
+        let (_, count, examples) = &mut self.refused[at];
         *count += 1;
         if examples.len() < EXAMPLES {
             examples.push(self.lines);
@@ -99,7 +95,7 @@ impl Tally {
         let mut refused: Vec<Refused> = self
             .refused
             .into_iter()
-            .map(|(reason, (lines, examples))| Refused { reason, lines, examples })
+            .map(|(reason, lines, examples)| Refused { reason: reason.to_string(), lines, examples })
             .collect();
         refused.sort_by_key(|r| std::cmp::Reverse(r.lines));
         let text = |time: Timestamp| time.to_string();
