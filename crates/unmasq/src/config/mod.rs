@@ -64,7 +64,7 @@ pub(crate) struct Record {
     pub(crate) receive_buffer: u64,
     /// Does the kernel keep DESTROY events while the recorder lags?
     pub(crate) reliable: Reliable,
-    /// The user that the recorder becomes once its sockets are open; `None` to stay.
+    /// The user that the recorder becomes once its sockets are open; `None` for `unmasq`, if there is one.
     pub(crate) user: Option<String>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) enum Netns {
     Own,
     /// Those of these names in /run/netns, in the file's order, each once; never empty.
     Named(Vec<String>),
-    /// All in /run/netns.
+    /// All in /run/netns, those that come later included.
     All,
 }
 
@@ -161,8 +161,8 @@ impl Record {
                 "netns",
                 "[]",
                 "Network namespaces to record: names in /run/netns, such as [\"vpn0\", \"vpn1\"],\n\
-                 or \"all\" for those that are there at the start. An empty list is the one that\n\
-                 unmasq is started in.",
+                 or \"all\" for every one, those that come later included. An empty list is the one\n\
+                 that unmasq is started in.",
                 netns,
             ),
             scope: keys.value(
@@ -220,7 +220,7 @@ impl Record {
                 "user",
                 r#""unmasq""#,
                 "The user that the recorder becomes once its sockets are open. It must own the ledger.\n\
-                 Without it: the user that started it.",
+                 Without it: \"unmasq\" if there is such an account, else the user that started it.",
                 form::name,
             ),
         }

@@ -116,7 +116,10 @@ fn an_unknown_key_is_answered_with_the_likely_one() {
     let message = refusal("[record]\nkep = \"180d\"\n");
     assert_eq!(
         message,
-        "unmasq.toml:2:1: unknown key \"kep\" in [record]; did you mean \"keep\"?\n  |\n2 | kep = \"180d\"\n  | ^^^\n"
+        concat!(
+            "unmasq.toml:2:1: unknown key \"kep\" in [record]; did you mean \"keep\"?\n",
+            "  |\n2 | kep = \"180d\"\n  | ^^^\n",
+        )
     );
     assert!(refusal("[recorder]").contains("unknown section \"recorder\"; did you mean [record]?"));
     assert!(refusal("[record]\nmax-size = \"1GB\"").contains("did you mean \"max_size\"?"));

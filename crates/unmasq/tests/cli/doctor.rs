@@ -14,16 +14,16 @@ fn unmasq() -> Command {
 
 /// A namespace with the kernel's own settings, which are all wrong.
 fn gateway(lab: &Lab) -> Node {
-    let node = lab.node("gw").unwrap();
-    node.set("net.netfilter.nf_conntrack_events", "2").unwrap();
-    node.set("net.netfilter.nf_conntrack_timestamp", "0").unwrap();
-    node.set("net.netfilter.nf_conntrack_acct", "0").unwrap();
+    let node = lab.node("gw").expect("a namespace");
+    node.set("net.netfilter.nf_conntrack_events", "2").expect("a setting");
+    node.set("net.netfilter.nf_conntrack_timestamp", "0").expect("a setting");
+    node.set("net.netfilter.nf_conntrack_acct", "0").expect("a setting");
     node
 }
 
 /// Looks at the namespace from outside.
 fn doctor(node: &Node, arguments: &[&str]) -> Output {
-    unmasq().args(["doctor", "--netns", node.name()]).args(arguments).output().unwrap()
+    unmasq().args(["doctor", "--netns", node.name()]).args(arguments).output().expect("the program runs")
 }
 
 fn json(output: &Output) -> Value {
@@ -39,7 +39,8 @@ fn verdict(answer: &Value, id: &str) -> String {
 }
 
 fn settings(node: &Node) -> [String; 3] {
-    ["events", "timestamp", "acct"].map(|s| node.setting(&format!("net.netfilter.nf_conntrack_{s}")).unwrap())
+    ["events", "timestamp", "acct"]
+        .map(|s| node.setting(&format!("net.netfilter.nf_conntrack_{s}")).expect("a setting"))
 }
 
 #[test]

@@ -239,8 +239,8 @@ fn hint(checks: &[Check], namespace: &Namespace) -> Option<String> {
     };
     match (by(By::Fix), by(By::FixHost)) {
         (0, 0) => None,
-        (_, 0) => Some(format!("to mend what a program may: unmasq doctor{netns} --fix")),
-        (_, _) => Some(format!("to mend what a program may: unmasq doctor{netns} --fix-host")),
+        (_, 0) => Some(format!("mend with: unmasq doctor{netns} --fix")),
+        (_, _) => Some(format!("mend with: unmasq doctor{netns} --fix-host")),
     }
 }
 
