@@ -1,14 +1,13 @@
 //! Dumps and look-ups of a real kernel's table.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 
 use unmasq_flow::{Endpoint, Protocol, Selector};
 use unmasq_lab::{Lab, Network, Plan, Server, client};
 use unmasq_netfilter::conntrack::{Direction, Dumper, Entry, Tuple};
 
 use crate::frames;
-use crate::listener::namespace;
+use crate::listener::{namespace, ping, talk_udp};
 
 fn network() -> Network {
     Network::build(&Lab::new().unwrap(), Plan::default()).unwrap()
@@ -37,12 +36,11 @@ fn a_dump_lists_both_families_with_their_start() {
     let mut dumper = Dumper::open(&namespace(&network.gateway)).unwrap();
     let udp = Server::udp(&network.servers, network.server(0, 53)).unwrap();
     let v6 = Server::tcp(&network.servers, network.server_v6(0, 80)).unwrap();
-    let local: [SocketAddr; 2] = ["0.0.0.0:41001".parse().unwrap(), "[::]:41002".parse().unwrap()];
-    client::talk_udp(&client::udp(&network.clients[0], local[0], udp.address()).unwrap()).unwrap();
-    let connection = client::tcp(&network.clients[1], local[1], v6.address()).unwrap();
+    talk_udp(&network.clients[0], "0.0.0.0:41001", udp.address());
+    let connection = client::tcp(&network.clients[1], "[::]:41002".parse().unwrap(), v6.address()).unwrap();
     client::talk(&connection).unwrap();
-    client::ping(&network.clients[0], network.server(1, 0).ip(), 321).unwrap();
-    client::ping(&network.clients[0], network.server_v6(1, 0).ip(), 654).unwrap();
+    ping(&network.clients[0], network.server(1, 0).ip(), 321);
+    ping(&network.clients[0], network.server_v6(1, 0).ip(), 654);
 
     let entries = listed(&mut dumper);
     for (protocol, from) in [
@@ -82,8 +80,7 @@ fn a_zone_belongs_to_a_look_up() {
     let network = Network::build(&Lab::new().unwrap(), plan).unwrap();
     let server = Server::udp(&network.servers, network.server(0, 53)).unwrap();
     for node in &network.clients {
-        let local = ([0, 0, 0, 0], 41_010).into();
-        client::talk_udp(&client::udp(node, local, server.address()).unwrap()).unwrap();
+        talk_udp(node, "0.0.0.0:41010", server.address());
     }
     let mut dumper = Dumper::open(&namespace(&network.gateway)).unwrap();
     let entries = listed(&mut dumper);

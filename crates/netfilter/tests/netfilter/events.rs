@@ -8,7 +8,7 @@ use unmasq_lab::{Lab, Network, Node, Plan, Rule, Server, client};
 use unmasq_netfilter::conntrack::{EventKind, EventOptions};
 
 use crate::frames;
-use crate::listener::{EVERYTHING, Listener, endpoint};
+use crate::listener::{EVERYTHING, Listener, endpoint, ping, talk_udp};
 
 fn network() -> Network {
     Network::build(&Lab::new().unwrap(), Plan::default()).unwrap()
@@ -71,8 +71,7 @@ fn udp_over_ipv6_is_masqueraded_like_ipv4() {
     let network = network();
     let mut listener = Listener::open(&network.gateway, &EventOptions::default());
     let server = Server::udp(&network.servers, network.server_v6(0, 53)).unwrap();
-    let local: SocketAddr = "[::]:40003".parse().unwrap();
-    client::talk_udp(&client::udp(&network.clients[0], local, server.address()).unwrap()).unwrap();
+    talk_udp(&network.clients[0], "[::]:40003", server.address());
 
     let from = Endpoint::with_port(network.client_v6(0), 40_003);
     let entry = listener.event(EventKind::New, Protocol::UDP, from).entry;
@@ -88,7 +87,7 @@ fn two_pings_with_one_id_get_one_id_each_outside() {
     {
         let protocol = if to.is_ipv4() { Protocol::ICMP } else { Protocol::ICMPV6 };
         let masked = [0, 1].map(|n| {
-            client::ping(&network.clients[usize::from(n)], to, 777).unwrap();
+            ping(&network.clients[usize::from(n)], to, 777);
             let from = if to.is_ipv4() { network.client(n) } else { network.client_v6(n) };
             let from = Endpoint::new(from, Selector::Id(777));
             let entry = listener.event(EventKind::New, protocol, from).entry;
@@ -111,7 +110,7 @@ fn clients_with_one_address_are_told_apart_by_zone() {
     let mut listener = Listener::open(&network.gateway, &EventOptions::default());
     let server = Server::udp(&network.servers, network.server(0, 53)).unwrap();
     for node in &network.clients {
-        client::talk_udp(&client::udp(node, any_v4(40_004), server.address()).unwrap()).unwrap();
+        talk_udp(node, "0.0.0.0:40004", server.address());
     }
     let from = Endpoint::with_port(network.client(0), 40_004);
     listener.until("two beginnings", |l| l.seen.iter().filter(|e| e.entry.client == from).count() == 2);
@@ -168,7 +167,7 @@ fn times_and_counters_come_when_their_settings_are_on() {
     for (port, on) in [(40_010, "1"), (40_011, "0")] {
         network.gateway.set("net.netfilter.nf_conntrack_timestamp", on).unwrap();
         network.gateway.set("net.netfilter.nf_conntrack_acct", on).unwrap();
-        client::talk_udp(&client::udp(&network.clients[0], any_v4(port), server.address()).unwrap()).unwrap();
+        talk_udp(&network.clients[0], &format!("0.0.0.0:{port}"), server.address());
         let from = Endpoint::with_port(network.client(0), port);
         let begun = listener.event(EventKind::New, Protocol::UDP, from).entry;
         network.gateway.forget_flows().unwrap();

@@ -7,7 +7,7 @@ use std::time::Instant;
 use unmasq_lab::{Network, Node};
 use unmasq_netfilter::packet::Sender;
 
-use crate::listener::{PATIENCE, namespace};
+use crate::listener::{PATIENCE, namespace, ping};
 
 /// A UDP datagram of four bytes in an Ethernet frame.
 pub(crate) fn udp(gateway: [u8; 6], source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) -> Vec<u8> {
@@ -41,7 +41,7 @@ pub(crate) fn new_flows(network: &Network, ports: Range<u16>) {
         panic!("client and server have IPv4 addresses")
     };
     // The neighbour entry toward the server, or the first frames wait for it and overflow its queue.
-    unmasq_lab::client::ping(&network.clients[0], server.into(), 1).unwrap();
+    ping(&network.clients[0], server.into(), 1);
     let before = network.gateway.flows_begun().unwrap();
     let frames: Vec<Vec<u8>> = ports.map(|port| udp(gateway, (client, port), (server, 9))).collect();
     let sender = Sender::open(&namespace(&network.clients[0]), "wan").unwrap();

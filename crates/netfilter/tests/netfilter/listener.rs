@@ -1,9 +1,11 @@
 //! A listener for tests: collects events until enough have come.
 
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use unmasq_flow::{Endpoint, Protocol, ScopeKind};
-use unmasq_lab::Node;
+use unmasq_lab::{LabError, Node, client};
 use unmasq_netfilter::conntrack::{Batch, Event, EventKind, EventOptions, EventSocket, parse};
 use unmasq_netfilter::netns::Namespace;
 
@@ -69,6 +71,28 @@ impl Listener {
         self.until(&format!("{kind:?} of {protocol} {client}"), |l| l.seen.iter().any(|e| is_it(&e)));
         *self.seen.iter().find(is_it).unwrap()
     }
+}
+
+/// A receive with a time limit ends early when the machine is suspended or its processes are frozen (signal(7)): that is
+/// no failure, and it is tried again.
+fn uninterrupted(action: impl Fn() -> Result<(), LabError>) {
+    loop {
+        match action() {
+            Err(LabError::System { source, .. }) if source.kind() == ErrorKind::Interrupted => {}
+            other => return other.unwrap(),
+        }
+    }
+}
+
+/// Sends a UDP datagram from a chosen endpoint and waits for the server's echo.
+pub(crate) fn talk_udp(node: &Node, local: &str, server: SocketAddr) {
+    let socket = client::udp(node, local.parse().unwrap(), server).unwrap();
+    uninterrupted(|| client::talk_udp(&socket));
+}
+
+/// Pings and waits for the answer.
+pub(crate) fn ping(node: &Node, to: IpAddr, id: u16) {
+    uninterrupted(|| client::ping(node, to, id));
 }
 
 pub(crate) fn endpoint(text: &str) -> Endpoint {

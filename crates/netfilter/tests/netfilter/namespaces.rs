@@ -1,15 +1,14 @@
 //! Namespaces: named, listed, entered, gone; and sockets that stay in theirs.
 
-use std::net::SocketAddr;
 use std::os::linux::fs::MetadataExt;
 
 use unmasq_flow::{Endpoint, Protocol};
-use unmasq_lab::{Lab, Network, Plan, Server, client};
+use unmasq_lab::{Lab, Network, Plan, Server};
 use unmasq_netfilter::Error;
 use unmasq_netfilter::conntrack::{EventKind, EventOptions};
 use unmasq_netfilter::netns::Namespace;
 
-use crate::listener::{Listener, namespace};
+use crate::listener::{Listener, namespace, talk_udp};
 
 /// Which network namespace the calling thread is in.
 fn here() -> u64 {
@@ -80,8 +79,8 @@ fn two_gateways_with_the_same_addresses_are_heard_apart() {
     };
     let mut labs = [build(), build()];
     for (n, (network, _, server)) in labs.iter().enumerate() {
-        let local: SocketAddr = ([0, 0, 0, 0], 42_000 + n as u16).into();
-        client::talk_udp(&client::udp(&network.clients[0], local, server.address()).unwrap()).unwrap();
+        let local = format!("0.0.0.0:{}", 42_000 + n);
+        talk_udp(&network.clients[0], &local, server.address());
     }
     for (n, (network, listener, _)) in labs.iter_mut().enumerate() {
         let from = Endpoint::with_port(network.client(0), 42_000 + n as u16);

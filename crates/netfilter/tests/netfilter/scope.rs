@@ -1,18 +1,18 @@
 //! The scope filter on a real kernel: what it lets through is what the predicate says of everything that happened.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 
 use proptest::prelude::*;
 use unmasq_flow::{Endpoint, Protocol, ScopeKind};
-use unmasq_lab::{Lab, Network, Node, Plan, Rule, Server, client};
+use unmasq_lab::{Lab, Network, Plan, Rule, Server};
 use unmasq_netfilter::addresses::{LocalAddresses, Watch};
 use unmasq_netfilter::conntrack::{Event, EventKind, EventOptions};
 use unmasq_netfilter::{filter, scope};
 
 use crate::crafted::{DESTROY, NEW, addresses, attribute, conntrack, message, nest, ports};
-use crate::listener::{EVERYTHING, Listener, namespace};
+use crate::listener::{EVERYTHING, Listener, namespace, ping, talk_udp};
 use crate::recorded::only_event;
 
 /// (kind, protocol, client, target, id): one event as both sockets see it.
@@ -26,11 +26,6 @@ fn keys(events: &[Event], mut wanted: impl FnMut(&Event) -> bool) -> Vec<String>
         .collect();
     keys.sort();
     keys
-}
-
-fn talk(node: &Node, local: &str, server: &Server) {
-    let socket = client::udp(node, local.parse().unwrap(), server.address()).unwrap();
-    client::talk_udp(&socket).unwrap();
 }
 
 /// Client 0 is masqueraded, client 1 is routed as it is, the gateway speaks for itself; both families.
@@ -62,20 +57,18 @@ fn the_kernel_lets_through_exactly_what_is_in_scope() {
     let v4 = Server::udp(&network.servers, network.server(0, 53)).unwrap();
     let v6 = Server::udp(&network.servers, network.server_v6(0, 53)).unwrap();
     for node in [&network.clients[0], &network.clients[1], &network.gateway] {
-        talk(node, "0.0.0.0:43001", &v4);
-        talk(node, "[::]:43001", &v6);
-        client::ping(node, network.server(1, 0).ip(), 99).unwrap();
-        client::ping(node, network.server_v6(1, 0).ip(), 99).unwrap();
+        talk_udp(node, "0.0.0.0:43001", v4.address());
+        talk_udp(node, "[::]:43001", v6.address());
+        ping(node, network.server(1, 0).ip(), 99);
+        ping(node, network.server_v6(1, 0).ip(), 99);
     }
-    let redirected: SocketAddr = "203.0.113.1:5353".parse().unwrap();
-    let socket = client::udp(&network.clients[1], "0.0.0.0:43002".parse().unwrap(), redirected).unwrap();
-    client::talk_udp(&socket).unwrap();
+    talk_udp(&network.clients[1], "0.0.0.0:43002", "203.0.113.1:5353".parse().unwrap());
     let loopback = Server::udp(&network.gateway, "127.0.0.5:53".parse().unwrap()).unwrap();
-    talk(&network.gateway, "127.0.0.9:43003", &loopback);
+    talk_udp(&network.gateway, "127.0.0.9:43003", loopback.address());
 
     network.gateway.forget_flows().unwrap();
     // A last flow that every scope lets through: after it nothing of the above is still to come.
-    talk(&network.clients[0], "0.0.0.0:43999", &v4);
+    talk_udp(&network.clients[0], "0.0.0.0:43999", v4.address());
     let last = Endpoint::with_port(network.client(0), 43_999);
     for listener in &mut listeners {
         listener.event(EventKind::New, Protocol::UDP, last);
@@ -115,8 +108,8 @@ fn an_address_that_the_gateway_gets_later_comes_into_scope_and_stays() {
         late.iter().all(|a| l.socket.local_addresses().unwrap().contains(*a))
     });
     assert!(listener.grew);
-    talk(&network.gateway, "203.0.113.77:43010", &v4);
-    talk(&network.gateway, "[2001:db8::77]:43010", &v6);
+    talk_udp(&network.gateway, "203.0.113.77:43010", v4.address());
+    talk_udp(&network.gateway, "[2001:db8::77]:43010", v6.address());
     let from = late.map(|address| Endpoint::with_port(address, 43_010));
     for endpoint in from {
         listener.event(EventKind::New, Protocol::UDP, endpoint);
