@@ -105,11 +105,6 @@ impl LedgerError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
         ))
     }
-
-    /// Does it say that a file is not there?
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
 }
 
 fn remedy(source: &io::Error) -> &'static str {

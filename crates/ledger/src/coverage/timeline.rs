@@ -150,15 +150,20 @@ impl Timeline {
             return;
         }
         self.pruned_until = Some(until);
-        let active: Vec<(Box<str>, Span)> =
-            self.active.iter().map(|(name, number)| (name.clone(), self.spans[*number].clone())).collect();
-        self.spans.retain(|span| span.period.to >= until);
-        self.active.clear();
-        for (name, span) in active {
-            if let Some(number) = self.spans.iter().rposition(|s| *s == span) {
-                self.active.insert(name, number);
+        let mut kept = Vec::new();
+        let mut active = BTreeMap::new();
+        for (number, mut span) in std::mem::take(&mut self.spans).into_iter().enumerate() {
+            let extends = self.active.iter().find(|(_, n)| **n == number).map(|(name, _)| name.clone());
+            if span.period.to < until && extends.is_none() {
+                continue;
             }
+            span.period.from = span.period.from.max(until);
+            span.period.to = span.period.to.max(until);
+            active.extend(extends.map(|name| (name, kept.len())));
+            kept.push(span);
         }
+        self.spans = kept;
+        self.active = active;
         self.gaps.retain(|gap| gap.period.to >= until);
         self.steps.retain(|step| step.before.max(step.after) >= until);
         self.absences.retain(|absence| absence.period.to >= until);
@@ -442,6 +447,7 @@ mod tests {
     fn what_was_pruned_is_called_so() {
         let timeline = fold(&[started("", 100), alive(200), Mark::Pruned(at(150)), alive(300)]);
         assert_eq!(gaps(&timeline, 160, 300), []);
+        assert_eq!(gaps(&timeline, 110, 300), [(110, 150, "pruned")]);
         let later = fold(&[
             started("", 100),
             alive(120),

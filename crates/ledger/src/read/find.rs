@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use rustc_hash::FxHashSet;
-use unmasq_flow::{Endpoint, Flow, Period, Protocol, Timestamp};
+use unmasq_flow::{Endpoint, Period, Protocol, Timestamp};
 
-use super::same::{tuples, unite};
+use super::same::{is_same, tuples, unite};
 use super::source::{Found, Hour, Live, Place, Stream, note};
 use crate::LedgerError;
 use crate::run::Filter;
@@ -69,7 +69,7 @@ pub(super) fn find(
     for hour in &hours {
         let files = stream.hour(*hour, live, damage)?;
         files.find(&filter, masked, period, live, damage, &mut |one| found.push(one));
-        if files.sources(live) > 1 {
+        if !files.is_united(live) {
             split.insert(*hour);
         }
     }
@@ -155,7 +155,8 @@ pub(super) fn neighbours(
     let before = stream.hours(i64::MIN, at.hour(), live);
     for hour in before.into_iter().rev().take(reach + 1) {
         look(&stream.hour(hour, live, damage)?, masked, protocol, at, live, damage, &mut nearest);
-        if nearest.before.is_some() {
+        // A carried row tells of a flow that began earlier: the hours down to that beginning may know a nearer one.
+        if nearest.before.as_ref().is_some_and(|one| one.row.flow.start.earliest().hour() >= hour) {
             break;
         }
     }
@@ -173,16 +174,11 @@ pub(super) fn neighbours(
         let start = if start.is_finite() { start } else { one.row.flow.start.earliest() };
         let all =
             find(stream, one.row.flow.masked, Some(one.row.flow.protocol), Period::at(start), live, damage)?;
-        let same = |other: &Found| is_same_flow(&other.row.flow, &one.row.flow);
-        if let Some(whole) = all.into_iter().find(same) {
+        if let Some(whole) = all.into_iter().find(|other| is_same(&other.row, &one.row)) {
             *side = Some(whole);
         }
     }
     Ok(nearest)
-}
-
-fn is_same_flow(a: &Flow, b: &Flow) -> bool {
-    a.same_tuples(b) && a.start.range().overlaps(b.start.range())
 }
 
 fn look(

@@ -39,11 +39,8 @@ pub(super) fn flows(
         let files = stream.hour(hour, live, damage)?;
         let is_carried = files.is_carried;
         // What has ended before the period must still end what waits, or what another file says of it.
-        let period = if waiting.is_empty() && files.sources(live) < 2 {
-            filter.period
-        } else {
-            widened(filter.period)
-        };
+        let period =
+            if waiting.is_empty() && files.is_united(live) { filter.period } else { widened(filter.period) };
         let mut alive = Waiting::default();
         let done = scan(stream, files, &Filter { period, ..*filter }, live, damage, &mut |one| {
             if !one.row.is_final() {
@@ -137,7 +134,7 @@ fn scan(
     damage: &mut Vec<String>,
     each: Each<'_>,
 ) -> Result<ControlFlow<()>, LedgerError> {
-    if files.runs.len() == 1 && files.sources(live) == 1 {
+    if files.is_united(live) {
         return Ok(scan_each(&files, filter, damage, each));
     }
     let mut rows = Vec::new();

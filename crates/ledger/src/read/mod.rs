@@ -70,7 +70,7 @@ pub struct Neighbours {
 /// A stream of a ledger, for reading.
 #[derive(Clone, Debug)]
 pub struct StreamInfo {
-    stream: Stream,
+    pub(crate) stream: Stream,
 }
 
 impl StreamInfo {

@@ -93,7 +93,8 @@ impl Waiting {
     }
 }
 
-fn is_same(a: &Row, b: &Row) -> bool {
+/// Are the rows of one flow?
+pub(super) fn is_same(a: &Row, b: &Row) -> bool {
     let mut both = vec![a.clone(), b.clone()];
     reconcile(&mut both);
     both.len() == 1

@@ -197,9 +197,9 @@ impl Hour {
         self.numbers.iter().copied().zip(&self.runs)
     }
 
-    /// How many places rows of this hour can come from.
-    pub(crate) fn sources(&self, live: &Live) -> usize {
-        self.runs.len() + usize::from(live.of_hour(self.hour).next().is_some())
+    /// Do the rows come from one run, in which each flow has one row? Otherwise another row may say more of it.
+    pub(crate) fn is_united(&self, live: &Live) -> bool {
+        self.runs.len() < 2 && live.of_hour(self.hour).next().is_none()
     }
 
     /// Rows on a masked endpoint that can have been alive in the period.

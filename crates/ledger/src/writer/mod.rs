@@ -400,8 +400,7 @@ impl Writer {
     /// Returns when everything accepted is on the disk.
     pub fn sync(&mut self) -> Result<(), LedgerError> {
         self.flush()?;
-        let path = layout::journal_path(&self.stream, self.journal.number);
-        self.journal.file.sync().map_err(LedgerError::io("sync", &path))
+        self.syncer.sync()
     }
 
     /// Other limits from now on.

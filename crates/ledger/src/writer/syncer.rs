@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::storage::{Appender, Storage};
 use crate::{LedgerError, layout};
@@ -31,6 +31,8 @@ struct State {
     /// The thread is making the spare just now.
     is_making: bool,
     is_dirty: bool,
+    /// Somebody is syncing just now.
+    is_syncing: bool,
     is_leaving: bool,
     problem: Option<String>,
 }
@@ -86,6 +88,15 @@ impl Syncer {
         self.shared.state.lock().is_dirty = true;
     }
 
+    /// Returns when all that was written is on the disk, in whichever journal it stands.
+    pub(super) fn sync(&self) -> Result<(), LedgerError> {
+        let mut state = self.shared.state.lock();
+        while state.is_syncing {
+            self.shared.changed.wait(&mut state);
+        }
+        sync(&self.shared, &mut state)
+    }
+
     /// The next journal, if it is ready. The one before is synced in the background.
     pub(super) fn take_next(&self) -> Option<Journal> {
         let mut state = self.shared.state.lock();
@@ -136,6 +147,28 @@ impl Drop for Syncer {
     }
 }
 
+/// Syncs every journal that was written since it was last done, without holding the lock meanwhile.
+fn sync(shared: &Shared, state: &mut MutexGuard<'_, State>) -> Result<(), LedgerError> {
+    let mut due = std::mem::take(&mut state.left);
+    due.extend(state.current.clone());
+    state.is_dirty = false;
+    state.is_syncing = true;
+    let synced = MutexGuard::unlocked(state, || {
+        due.iter().try_for_each(|journal| {
+            let path = layout::journal_path(&shared.stream, journal.number);
+            journal.file.sync().map_err(LedgerError::io("sync", &path))
+        })
+    });
+    state.is_syncing = false;
+    if synced.is_err() {
+        state.is_dirty = true;
+        let current = state.current.as_ref().map(|journal| journal.number);
+        state.left.extend(due.into_iter().filter(|journal| Some(journal.number) != current));
+    }
+    shared.changed.notify_all();
+    synced
+}
+
 fn run(shared: &Shared) {
     let mut state = shared.state.lock();
     loop {
@@ -143,9 +176,7 @@ fn run(shared: &Shared) {
         let next = state.current.as_ref().map(|current| current.number + 1);
         if let (None, Some(number)) = (&state.spare, next) {
             state.is_making = true;
-            let made = parking_lot::MutexGuard::unlocked(&mut state, || {
-                create(&*shared.storage, &shared.stream, number)
-            });
+            let made = MutexGuard::unlocked(&mut state, || create(&*shared.storage, &shared.stream, number));
             state.is_making = false;
             shared.changed.notify_all();
             match made {
@@ -153,21 +184,8 @@ fn run(shared: &Shared) {
                 Err(error) => problem = Some(error.to_string()),
             }
         }
-        if std::mem::take(&mut state.is_dirty) {
-            let mut due = std::mem::take(&mut state.left);
-            due.extend(state.current.clone());
-            let synced = parking_lot::MutexGuard::unlocked(&mut state, || {
-                due.iter().try_for_each(|journal| {
-                    let path = layout::journal_path(&shared.stream, journal.number);
-                    journal.file.sync().map_err(LedgerError::io("sync", &path))
-                })
-            });
-            if let Err(error) = synced {
-                problem = Some(error.to_string());
-                state.is_dirty = true;
-                let current = state.current.as_ref().map(|journal| journal.number);
-                state.left.extend(due.into_iter().filter(|journal| Some(journal.number) != current));
-            }
+        if state.is_dirty && !state.is_syncing {
+            problem = sync(shared, &mut state).err().map(|error| error.to_string()).or(problem);
         }
         state.problem = problem;
         if state.is_leaving {

@@ -1,0 +1,10 @@
+//! The streams of a ledger as a whole: what is accepted can be read, whatever happens in between.
+
+mod common;
+mod damage;
+mod full_disk;
+mod kill;
+mod live;
+mod model;
+mod power_cut;
+mod retention;
