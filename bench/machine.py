@@ -60,6 +60,12 @@ def cpu_seconds(pid):
     return total
 
 
+def children_cpu_seconds():
+    """User and system time of all commands of this program that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def memory(pid):
     """Resident memory of a process: now and at its highest, in MiB."""
     text = Path(f"/proc/{pid}/status").read_text()
