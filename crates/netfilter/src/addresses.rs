@@ -1,7 +1,7 @@
 //! The addresses of a namespace's own interfaces, and word of their changes (rtnetlink(7)).
 //!
-//! The set only grows: a flow whose source was an address of the gateway still is one of the gateway's flows when it
-//! ends after the address was taken away (a new DHCP lease, a dropped PPP line).
+//! The set only grows: a flow whose source was an address of the gateway still is one of the gateway's flows
+//! when it ends after the address was taken away (a new DHCP lease, a dropped PPP line).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -27,7 +27,8 @@ const IFA_LOCAL: u16 = 2;
 /// Length of `struct ifaddrmsg`.
 const IFADDRMSG: usize = 8;
 
-/// A dump's datagrams are at most this long, as long as the reader's buffer allows (net/netlink/af_netlink.c).
+/// A dump's datagrams are at most this long, as long as the reader's buffer allows
+/// (net/netlink/af_netlink.c).
 const BUFFER: usize = 32 * 1024;
 
 /// Addresses of the gateway itself. All of 127.0.0.0/8 is among them without being listed.

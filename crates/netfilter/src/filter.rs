@@ -1,7 +1,7 @@
 //! The scope as a classic BPF program, so that what is out of scope never leaves the kernel.
 //!
-//! A socket filter sees one event as it would arrive. `SKF_AD_NLATTR` (linux/filter.h) finds a netlink attribute in it,
-//! `SKF_AD_NLATTR_NEST` one inside a nest; both give 0 when there is none. In words:
+//! A socket filter sees one event as it would arrive. `SKF_AD_NLATTR` (linux/filter.h) finds a netlink
+//! attribute in it, `SKF_AD_NLATTR_NEST` one inside a nest; both give 0 when there is none. In words:
 //!
 //! ```text
 //!  not a conntrack NEW or DELETE message, or without status ───────────────────────────► pass
@@ -54,7 +54,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program for that scope; `None` where none is needed (`all`) or it would be longer than the kernel takes.
+    /// The program for that scope; `None` where none is needed (`all`) or it would be longer than the kernel
+    /// takes.
     pub fn build(scope: ScopeKind, local: &LocalAddresses) -> Option<Self> {
         let mut program = Self { instructions: Vec::new() };
         match scope {
@@ -177,8 +178,8 @@ impl Program {
         self.push(BPF_RET | BPF_K, DROP);
     }
 
-    /// A binary search for the accumulator among the keys, which are ascending. Each found key runs what `then` writes,
-    /// which must end the program; none found drops.
+    /// A binary search for the accumulator among the keys, which are ascending. Each found key runs what
+    /// `then` writes, which must end the program; none found drops.
     fn search<T>(&mut self, keys: &[(u32, T)], then: &mut impl FnMut(&mut Self, &T)) {
         if keys.len() <= LEAF {
             for (key, value) in keys {
@@ -207,9 +208,9 @@ fn words(address: Ipv6Addr) -> [u32; 4] {
     [(bits >> 96) as u32, (bits >> 64) as u32, (bits >> 32) as u32, bits as u32]
 }
 
-/// Gives the socket the filter for that scope. False if the kernel would not take one for so many addresses (it has
-/// limits on length and, before Linux 6.7, 20 KiB of `net.core.optmem_max` for a socket): then everything passes, and
-/// the reader has to choose.
+/// Gives the socket the filter for that scope. False if the kernel would not take one for so many addresses
+/// (it has limits on length and, before Linux 6.7, 20 KiB of `net.core.optmem_max` for a socket): then
+/// everything passes, and the reader has to choose.
 pub fn attach(socket: BorrowedFd<'_>, scope: ScopeKind, local: &LocalAddresses) -> Result<bool> {
     let failed = |source| Error::System { doing: "attaching the scope filter to the event socket", source };
     if let Some(program) = Program::build(scope, local) {

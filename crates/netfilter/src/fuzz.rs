@@ -1,5 +1,5 @@
-//! Entry points for fuzzing: plain functions over any bytes, run by `cargo fuzz` and by the tests on a corpus and on
-//! mutations. They panic when something that must always hold does not.
+//! Entry points for fuzzing: plain functions over any bytes, run by `cargo fuzz` and by the tests on a corpus
+//! and on mutations. They panic when something that must always hold does not.
 
 use crate::addresses::{self, LocalAddresses};
 use crate::conntrack;

@@ -7,10 +7,10 @@
 //!     └──GET, dump── Dumper ──Entry──► what is alive now
 //! ```
 //!
-//! One [`EventSocket`](conntrack::EventSocket) and one [`Dumper`](conntrack::Dumper) per network namespace: a socket
-//! belongs for ever to the namespace that it was made in, so they can be opened before privileges are dropped.
-//! Bytes are parsed once, by [`conntrack::parse`], into plain [`Entry`](conntrack::Entry) values; nothing from the
-//! kernel can make it panic, read past the end or allocate.
+//! One [`EventSocket`](conntrack::EventSocket) and one [`Dumper`](conntrack::Dumper) per network namespace: a
+//! socket belongs for ever to the namespace that it was made in, so they can be opened before privileges are
+//! dropped. Bytes are parsed once, by [`conntrack::parse`], into plain [`Entry`](conntrack::Entry) values;
+//! nothing from the kernel can make it panic, read past the end or allocate.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -31,7 +31,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! This is the only crate of the workspace with `unsafe` code: the system calls that rustix has no safe form of.
+//! This is the only crate of the workspace with `unsafe` code: the system calls that rustix has no safe form
+//! of.
 
 pub mod addresses;
 pub mod conntrack;

@@ -1,8 +1,8 @@
 //! Network namespaces: by name in /run/netns, entered on a thread of their own, never on the caller's.
 //!
-//! A namespace is a property of a thread, and a socket belongs to the namespace that its thread was in when it was
-//! made. So [`Namespace::run`] starts a thread, enters the namespace there, runs the closure and ends the thread: what
-//! comes back (a socket, mostly) stays in the namespace, and the caller has not moved.
+//! A namespace is a property of a thread, and a socket belongs to the namespace that its thread was in when
+//! it was made. So [`Namespace::run`] starts a thread, enters the namespace there, runs the closure and ends
+//! the thread: what comes back (a socket, mostly) stays in the namespace, and the caller has not moved.
 //!
 //! ```no_run
 //! use unmasq_netfilter::netns::Namespace;

@@ -44,8 +44,8 @@ impl Sender {
         Ok(Self { socket })
     }
 
-    /// Sends the frames in order and blocks until the driver has them all. Frames that the driver has no room for are
-    /// tried again.
+    /// Sends the frames in order and blocks until the driver has them all. Frames that the driver has no room
+    /// for are tried again.
     pub fn send(&self, frames: &[&[u8]]) -> Result<()> {
         for chunk in frames.chunks(CALL) {
             let mut rest = chunk;
@@ -100,7 +100,8 @@ fn send_some(socket: &OwnedFd, frames: &[&[u8]]) -> io::Result<usize> {
         header.write(libc::mmsghdr { msg_hdr: message, msg_len: 0 });
         count += 1;
     }
-    // SAFETY: the first `count` headers are initialised, each with one iovec over a frame that is borrowed for the call.
+    // SAFETY: the first `count` headers are initialised, each with one iovec over a frame that is borrowed
+    // for the call.
     let sent =
         unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr().cast(), count as libc::c_uint, 0) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())

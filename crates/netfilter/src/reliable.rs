@@ -1,8 +1,10 @@
-//! Reliable mode: the kernel keeps an event that did not fit and delivers it later (`NETLINK_BROADCAST_ERROR`).
+//! Reliable mode: the kernel keeps an event that did not fit and delivers it later
+//! (`NETLINK_BROADCAST_ERROR`).
 //!
-//! Its price: an entry whose DESTROY waits for delivery still counts toward `nf_conntrack_max`, so a reader that
-//! stands still can cost users their new connections. Hence a watchdog must be able to switch it off from outside, on
-//! a duplicate of the reader's descriptor: the option belongs to the socket, not to the process.
+//! Its price: an entry whose DESTROY waits for delivery still counts toward `nf_conntrack_max`, so a reader
+//! that stands still can cost users their new connections. Hence a watchdog must be able to switch it off
+//! from outside, on a duplicate of the reader's descriptor: the option belongs to the socket, not to the
+//! process.
 
 use std::os::fd::BorrowedFd;
 

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 /// `SO_MEMINFO` (linux/sock_diag.h, `SK_MEMINFO_*`) has nine values.
 const MEMINFO_VALUES: usize = 9;
 
-/// A netlink socket, bound to a port of its own, in the namespace of the calling thread. No protocol is `NETLINK_ROUTE`,
-/// whose number is 0.
+/// A netlink socket, bound to a port of its own, in the namespace of the calling thread. No protocol is
+/// `NETLINK_ROUTE`, whose number is 0.
 pub(crate) fn netlink_socket(protocol: Option<Protocol>) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)
@@ -35,7 +35,8 @@ pub(crate) fn set<T: Copy>(
     option: libc::c_int,
     value: &T,
 ) -> io::Result<()> {
-    // SAFETY: the pointer and length describe `value`, which lives through the call; the kernel only reads it.
+    // SAFETY: the pointer and length describe `value`, which lives through the call; the kernel only reads
+    // it.
     let result = unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -81,8 +82,8 @@ pub(crate) fn memory(fd: BorrowedFd<'_>) -> Result<Memory> {
     Ok(Memory { used, capacity, drops })
 }
 
-/// Asks for a receive buffer of that many bytes and returns how many the kernel granted. Beyond `net.core.rmem_max`
-/// this needs `CAP_NET_ADMIN`; without it the result is smaller.
+/// Asks for a receive buffer of that many bytes and returns how many the kernel granted. Beyond
+/// `net.core.rmem_max` this needs `CAP_NET_ADMIN`; without it the result is smaller.
 pub(crate) fn grow_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<usize> {
     let doing = "setting a receive buffer's size";
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(fd, bytes).is_err() {

@@ -7,8 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::slice;
 
-/// Bytes for one datagram. The longest event that a kernel can make (IPv6, every extension, a long security context)
-/// stays below 900; a longer one is counted as truncated, not silently cut.
+/// Bytes for one datagram. The longest event that a kernel can make (IPv6, every extension, a long security
+/// context) stays below 900; a longer one is counted as truncated, not silently cut.
 const SLOT: usize = 1024;
 
 /// Datagrams in one recvmmsg(2): the headers for it lie on the stack.
@@ -59,8 +59,8 @@ impl Batch {
         self.len() == Self::CAPACITY
     }
 
-    /// Datagrams that did not fit into a slot and are left out, since the batch was made. Stays 0 with every kernel
-    /// known; anything else is an event lost and belongs into the coverage.
+    /// Datagrams that did not fit into a slot and are left out, since the batch was made. Stays 0 with every
+    /// kernel known; anything else is an event lost and belongs into the coverage.
     pub fn truncated(&self) -> u64 {
         self.truncated
     }
@@ -132,8 +132,8 @@ fn receive_into(
         count += 1;
     }
     let first: *mut libc::mmsghdr = headers.as_mut_ptr().cast();
-    // SAFETY: the first `count` headers are initialised, each with one iovec that describes a slot of its own; headers,
-    // iovecs and slots are borrowed mutably or owned here and outlive the call.
+    // SAFETY: the first `count` headers are initialised, each with one iovec that describes a slot of its
+    // own; headers, iovecs and slots are borrowed mutably or owned here and outlive the call.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),

@@ -16,8 +16,8 @@ use crate::wire::{self, Request};
 use crate::{Error, Result};
 
 /// The kernel fills datagrams of a dump up to the size of the reader's buffer, at most 32 KiB
-/// (net/netlink/af_netlink.c, `netlink_dump`). It makes the next one when this one was read, so memory stays bounded
-/// however large the table is.
+/// (net/netlink/af_netlink.c, `netlink_dump`). It makes the next one when this one was read, so memory stays
+/// bounded however large the table is.
 const BUFFER: usize = 32 * 1024;
 
 /// How often a dump that was interrupted is begun anew.
@@ -43,7 +43,8 @@ pub struct DumpReport {
     pub damaged: u64,
     /// The last attempt, too, was interrupted by changes of the table: entries may be missing.
     pub interrupted: bool,
-    /// How often it was tried; every attempt hands over what it reads, so with more than one entries came twice.
+    /// How often it was tried; every attempt hands over what it reads, so with more than one entries came
+    /// twice.
     pub attempts: u32,
 }
 
@@ -76,7 +77,8 @@ impl Dumper {
         Ok(Self { socket, sequence: 0, buffer: vec![0; BUFFER].into_boxed_slice() })
     }
 
-    /// Hands over every entry of both families, as it stands when its turn comes: the table goes on changing meanwhile.
+    /// Hands over every entry of both families, as it stands when its turn comes: the table goes on changing
+    /// meanwhile.
     pub fn dump(&mut self, mut each: impl FnMut(&Entry)) -> Result<DumpReport> {
         let mut report = DumpReport::default();
         while report.attempts < ATTEMPTS {
@@ -94,7 +96,8 @@ impl Dumper {
         self.ask(DUMPING, |sequence| {
             Request::new(MESSAGE_GET, wire::NLM_F_DUMP, sequence, &nfgenmsg(libc::AF_UNSPEC)).finish()
         })?;
-        // A damaged datagram does not end it: while answers are left unread, the kernel refuses further questions (EBUSY).
+        // A damaged datagram does not end it: while answers are left unread, the kernel refuses further
+        // questions (EBUSY).
         let mut damage = None;
         loop {
             let datagram = receive(&self.socket, &mut self.buffer, DUMPING)?;

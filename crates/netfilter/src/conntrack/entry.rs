@@ -29,8 +29,8 @@ pub struct Event {
 
 /// A conntrack entry: plain values, no heap.
 ///
-/// What a kernel leaves out is `None` (Linux before 6.14 has no `event_time`, and none has times or counters unless
-/// `nf_conntrack_timestamp` and `nf_conntrack_acct` are on).
+/// What a kernel leaves out is `None` (Linux before 6.14 has no `event_time`, and none has times or counters
+/// unless `nf_conntrack_timestamp` and `nf_conntrack_acct` are on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// IP protocol.
@@ -85,7 +85,8 @@ impl Entry {
         }
     };
 
-    /// Is source or destination translated? By the status bits, or by the tuples where the kernel sent no status.
+    /// Is source or destination translated? By the status bits, or by the tuples where the kernel sent no
+    /// status.
     pub fn is_translated(&self) -> bool {
         match self.status {
             Some(status) => status.is_translated(),
@@ -95,8 +96,8 @@ impl Entry {
 }
 
 impl Event {
-    /// The flow that this event tells of, with its bounds as well as this event alone knows them. `read_at` is when the
-    /// event was read; it is used, and marked as such, only where the kernel gave no time.
+    /// The flow that this event tells of, with its bounds as well as this event alone knows them. `read_at`
+    /// is when the event was read; it is used, and marked as such, only where the kernel gave no time.
     pub fn flow(&self, origin: Arc<Origin>, read_at: Timestamp) -> Flow {
         let Self { kind, entry } = *self;
         let read = || Bound::Read(read_at);

@@ -31,8 +31,8 @@ pub struct EventOptions {
     pub scope: ScopeKind,
     /// Have the kernel keep what does not fit; see [`reliable`].
     pub reliable: bool,
-    /// How long to let messages gather before they are read, once there is one. Waking up for each costs more than
-    /// reading it.
+    /// How long to let messages gather before they are read, once there is one. Waking up for each costs more
+    /// than reading it.
     pub gather: Duration,
 }
 
@@ -55,11 +55,11 @@ pub struct Received {
     pub messages: usize,
     /// Did the kernel have to drop messages since the last time?
     pub overrun: bool,
-    /// How many. Exact, and counted in messages, not flows; in reliable mode it counts attempts of delivery, so that the
-    /// true loss is not known.
+    /// How many. Exact, and counted in messages, not flows; in reliable mode it counts attempts of delivery,
+    /// so that the true loss is not known.
     pub dropped: u32,
-    /// New addresses of the gateway came into the scope: flows from them in the moment before may have been missed, and a
-    /// dump has those that still live.
+    /// New addresses of the gateway came into the scope: flows from them in the moment before may have been
+    /// missed, and a dump has those that still live.
     pub scope_grew: bool,
 }
 
@@ -80,7 +80,8 @@ pub struct EventSocket {
 }
 
 impl EventSocket {
-    /// Opens it in the namespace. Needs `CAP_NET_ADMIN` there, and `CAP_SYS_ADMIN` to enter another namespace.
+    /// Opens it in the namespace. Needs `CAP_NET_ADMIN` there, and `CAP_SYS_ADMIN` to enter another
+    /// namespace.
     pub fn open(namespace: &Namespace, options: &EventOptions) -> Result<Self> {
         let addresses = match options.scope {
             ScopeKind::TranslatedLocal => Some(Watch::open(namespace)?),
@@ -88,8 +89,9 @@ impl EventSocket {
         };
         let socket = namespace.run(|| sockopt::netlink_socket(Some(rustix::net::netlink::NETFILTER)))??;
         let receive_buffer = sockopt::grow_receive_buffer(socket.as_fd(), options.receive_buffer)?;
-        // Without it an overrun makes the kernel drop everything until the queue is empty, not only what does not fit
-        // (net/netlink/af_netlink.c, netlink_overrun); what was dropped is read from the counter instead.
+        // Without it an overrun makes the kernel drop everything until the queue is empty, not only what does
+        // not fit (net/netlink/af_netlink.c, netlink_overrun); what was dropped is read from the counter
+        // instead.
         sockopt::set_netlink(socket.as_fd(), libc::NETLINK_NO_ENOBUFS, 1)
             .map_err(system("setting NETLINK_NO_ENOBUFS", "CAP_NET_ADMIN"))?;
         if options.reliable {
@@ -114,9 +116,9 @@ impl EventSocket {
         Ok(opened)
     }
 
-    /// Waits until something comes, at most that long, and reads what is waiting into the batch, in place of what was in
-    /// it. Returns without messages when the time is over or the scope changed. This is a hot path, guarded by
-    /// `bench/events`.
+    /// Waits until something comes, at most that long, and reads what is waiting into the batch, in place of
+    /// what was in it. Returns without messages when the time is over or the scope changed. This is a hot
+    /// path, guarded by `bench/events`.
     pub fn receive(&mut self, batch: &mut Batch, timeout: Duration) -> Result<Received> {
         batch.clear();
         let mut received = Received::default();
@@ -158,7 +160,8 @@ impl EventSocket {
         sockopt::memory(self.socket.as_fd())
     }
 
-    /// Bytes of receive buffer that the kernel granted: twice what was asked, or less without `CAP_NET_ADMIN`.
+    /// Bytes of receive buffer that the kernel granted: twice what was asked, or less without
+    /// `CAP_NET_ADMIN`.
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
     }
@@ -175,8 +178,8 @@ impl EventSocket {
         scope::matches(self.scope, entry, self.local_addresses().unwrap_or(&NONE))
     }
 
-    /// Does the kernel keep back all that is out of scope? Not with so many addresses that a filter cannot hold them:
-    /// then every event arrives, and the reader asks [`EventSocket::is_in_scope`].
+    /// Does the kernel keep back all that is out of scope? Not with so many addresses that a filter cannot
+    /// hold them: then every event arrives, and the reader asks [`EventSocket::is_in_scope`].
     pub fn is_filter_exact(&self) -> bool {
         self.is_filter_exact
     }

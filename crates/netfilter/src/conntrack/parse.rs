@@ -1,9 +1,10 @@
-//! From a netlink datagram to conntrack events. This is a hot path, guarded by `benches/parse.rs`: one pass over the
-//! bytes, nothing allocated, nothing looked up.
+//! From a netlink datagram to conntrack events. This is a hot path, guarded by `benches/parse.rs`: one pass
+//! over the bytes, nothing allocated, nothing looked up.
 //!
-//! The bytes are the kernel's, but nothing is taken on trust: a length that does not fit, an attribute of the wrong size
-//! or a missing tuple makes the message *damaged*, which is counted, and the next message is read. Attributes that are
-//! not known are skipped. Layout: include/uapi/linux/netfilter/nfnetlink_conntrack.h of Linux.
+//! The bytes are the kernel's, but nothing is taken on trust: a length that does not fit, an attribute of the
+//! wrong size or a missing tuple makes the message *damaged*, which is counted, and the next message is read.
+//! Attributes that are not known are skipped. Layout: include/uapi/linux/netfilter/nfnetlink_conntrack.h of
+//! Linux.
 
 use std::net::IpAddr;
 
@@ -81,8 +82,8 @@ pub struct Progress {
 
 /// Reads a datagram and hands over each event in it. Works on any bytes.
 ///
-/// An error means that the framing broke and what follows in this datagram is lost; events before it were handed over.
-/// A message that is damaged inside is counted in [`Progress::damaged`].
+/// An error means that the framing broke and what follows in this datagram is lost; events before it were
+/// handed over. A message that is damaged inside is counted in [`Progress::damaged`].
 pub fn parse(datagram: &[u8], each: &mut impl FnMut(Event)) -> Result<Progress, ParseError> {
     let mut progress = Progress::default();
     for message in Messages::new(datagram) {
@@ -168,7 +169,8 @@ fn entry(attributes: Attributes<'_>) -> Result<Entry, ParseError> {
     } else {
         (reply.source, reply.destination)
     };
-    // CTA_ZONE means both directions; one inside a tuple means that direction alone. The kernel sends one or the other.
+    // CTA_ZONE means both directions; one inside a tuple means that direction alone. The kernel sends one or
+    // the other.
     entry.zones.original = original.zone.unwrap_or(entry.zones.original);
     entry.zones.reply = reply.zone.unwrap_or(entry.zones.reply);
     Ok(entry)

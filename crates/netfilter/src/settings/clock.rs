@@ -24,7 +24,7 @@ impl Clock {
         // into it.
         let (result, state) = unsafe { (libc::adjtimex(state.as_mut_ptr()), state.assume_init()) };
         if result == -1 {
-            return Err(SettingError::System { call: "adjtimex", source: io::Error::last_os_error() });
+            return Err(SettingError::System { call: "adjtimex", reason: io::Error::last_os_error() });
         }
         Ok(Self {
             is_synchronised: state.status & libc::STA_UNSYNC == 0,

@@ -13,12 +13,12 @@ pub enum SettingError {
         file: String,
     },
     /// The file is there, but reading or writing it failed.
-    #[error("{file}: {source}")]
+    #[error("{file}: {reason}")]
     File {
         /// The file.
         file: String,
-        /// The kernel's reason.
-        source: io::Error,
+        /// The kernel's reason. Part of the message, so no `source` of its own: a chain would print it twice.
+        reason: io::Error,
     },
     /// The file holds something unexpected.
     #[error("{file} holds {value:?}, not {expected}")]
@@ -31,12 +31,12 @@ pub enum SettingError {
         expected: &'static str,
     },
     /// A system call failed.
-    #[error("{call}: {source}")]
+    #[error("{call}: {reason}")]
     System {
         /// Its name.
         call: &'static str,
-        /// The kernel's reason.
-        source: io::Error,
+        /// The kernel's reason. Part of the message, so no `source` of its own: a chain would print it twice.
+        reason: io::Error,
     },
     /// A program is not installed.
     #[error("{program} is not installed (apt-get install {package})")]
@@ -58,11 +58,11 @@ pub enum SettingError {
 
 impl SettingError {
     /// Reading or writing `file` failed.
-    pub(super) fn file(file: &str, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::NotFound {
+    pub(super) fn file(file: &str, reason: io::Error) -> Self {
+        if reason.kind() == io::ErrorKind::NotFound {
             return Self::Absent { file: file.to_owned() };
         }
-        Self::File { file: file.to_owned(), source }
+        Self::File { file: file.to_owned(), reason }
     }
 
     /// `file` holds something else than `expected`.

@@ -33,8 +33,8 @@ fn hardware_address(node: &Node, interface: &str) -> [u8; 6] {
     bytes.try_into().unwrap()
 }
 
-/// Makes a new UDP flow from each of these ports of the first client through the gateway, and returns when the gateway
-/// has seen them all begin.
+/// Makes a new UDP flow from each of these ports of the first client through the gateway, and returns when
+/// the gateway has seen them all begin.
 pub(crate) fn new_flows(network: &Network, ports: Range<u16>) {
     let gateway = hardware_address(&network.gateway, "lan0");
     let (IpAddr::V4(client), IpAddr::V4(server)) = (network.client(0), network.server(0, 9).ip()) else {

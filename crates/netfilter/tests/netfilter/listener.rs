@@ -73,8 +73,8 @@ impl Listener {
     }
 }
 
-/// A receive with a time limit ends early when the machine is suspended or its processes are frozen (signal(7)): that is
-/// no failure, and it is tried again.
+/// A receive with a time limit ends early when the machine is suspended or its processes are frozen
+/// (signal(7)): that is no failure, and it is tried again.
 fn uninterrupted(action: impl Fn() -> Result<(), LabError>) {
     loop {
         match action() {

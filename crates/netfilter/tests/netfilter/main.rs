@@ -1,5 +1,5 @@
-//! What holds of this crate as a whole: the parser on recorded, trimmed, crafted and hostile bytes, and the sockets on
-//! a real kernel, in network namespaces of their own. The latter need root and fail without it.
+//! What holds of this crate as a whole: the parser on recorded, trimmed, crafted and hostile bytes, and the
+//! sockets on a real kernel, in network namespaces of their own. The latter need root and fail without it.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails, also in its helpers")]
 

@@ -1,4 +1,5 @@
-//! The scope filter on a real kernel: what it lets through is what the predicate says of everything that happened.
+//! The scope filter on a real kernel: what it lets through is what the predicate says of everything that
+//! happened.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -233,7 +234,9 @@ proptest! {
         others in proptest::collection::vec(address(), 0..20),
         status in prop_oneof![Just(0x188_u32), Just(0x198), Just(0x1a8), any::<u32>()],
         kind in prop_oneof![Just(NEW), Just(DESTROY)],
-        scope_kind in prop_oneof![Just(ScopeKind::Translated), Just(ScopeKind::TranslatedLocal), Just(ScopeKind::All)],
+        scope_kind in proptest::sample::select(
+            vec![ScopeKind::Translated, ScopeKind::TranslatedLocal, ScopeKind::All],
+        ),
     ) {
         let known: LocalAddresses = local.iter().copied().collect();
         let (near, far) = UnixDatagram::pair().unwrap();
