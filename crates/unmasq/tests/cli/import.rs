@@ -237,6 +237,39 @@ fn a_connection_without_an_end_is_a_candidate_until_its_ports_are_seen_again() {
 }
 
 #[test]
+fn a_log_that_grows_over_hours_ends_what_was_open_before() {
+    const NOON: i64 = 1_608_984_000;
+    let log = Grown::new();
+    let begun = new_line(NOON, "192.168.101.2", 5000) + &new_line(NOON + 3700, "192.168.101.3", 5001);
+    imported(&log.import(&begun));
+    let end = new_line(NOON + 8000, "192.168.101.2", 5000).replace("    [NEW]", "[DESTROY]");
+    assert_eq!(imported(&log.import(&(begun + &end)))["flows"], 1, "the other one is there already");
+    let flows = exported(&log.ledger());
+    let ends: Vec<&str> = flows.iter().map(|flow| flow["end_bound"].as_str().unwrap()).collect();
+    assert_eq!(ends, ["read", "unknown"], "{flows:?}");
+    let later = trace(&log.ledger(), &["203.0.113.1:5000", "--json", "--at", &(NOON + 9000).to_string()]);
+    assert_eq!(later.json()["candidates"], serde_json::json!([]), "it is over by then");
+    assert_eq!(
+        client(&log.ledger(), &["203.0.113.1:5000", "--at", &(NOON + 5000).to_string()]),
+        "192.168.101.2:40000"
+    );
+}
+
+#[test]
+fn a_ledger_may_be_named_from_where_one_stands() {
+    let folder = tempdir().unwrap();
+    let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("unmasq"));
+    let arguments = ["ledger", "import", "--format", "conntrack", "--ledger", "here"];
+    command
+        .current_dir(folder.path())
+        .args(arguments)
+        .arg(log("all-protocols/conntrack-id.txt"))
+        .assert()
+        .success();
+    assert_eq!(exported(&folder.path().join("here")).len(), 18);
+}
+
+#[test]
 fn several_files_are_one_log() {
     let text = log_text("all-protocols/conntrack-id.txt");
     let folder = tempdir().unwrap();

@@ -38,7 +38,7 @@ pub(super) fn import(args: &Args) -> Result<Summary, Failure> {
     let head = head(args, &settings, &first_line);
     let stream = args.stream.clone().unwrap_or_else(|| format!("import-{}", &head[..12]));
 
-    let directory = args.ledger.directory();
+    let directory = &std::path::absolute(args.ledger.directory())?;
     let mut known = Known::open(&directory.join(&stream))?;
     let standing = known.standing(&head, &source)?;
     let skip = match standing {
