@@ -46,7 +46,7 @@ impl<'a, W: Write> Assembler<'a, W> {
     pub(super) fn new(
         out: &'a mut W,
         hour: i64,
-        options: &WriteOptions,
+        options: WriteOptions,
         (clients, fars): (Ranking<'a>, Ranking<'a>),
     ) -> io::Result<Self> {
         let mut out = Output { out, hasher: Sha256::new(), offset: 0 };

@@ -405,10 +405,17 @@ impl<'a> BlockReader<'a> {
         self.bytes.parts.map(|(_, length)| length)
     }
 
-    /// The numbers of the clients of all rows, before anything else is read.
-    pub(super) fn client_codes(&mut self) -> Result<&[u64], Corrupt> {
-        self.read(Column::Client, self.bytes.rows)?;
-        Ok(&self.columns.values[Column::Client as usize])
+    /// Can a row have a client that is wanted? Wants codes as in [`Column::Client`]. Reads no more than it must.
+    pub(super) fn may_have_client(&mut self, is_wanted: impl Fn(u64) -> bool) -> Result<bool, Corrupt> {
+        let Some(mut decoder) = self.bytes.decoder(Column::Client, &mut self.columns.tables)? else {
+            return Ok(is_wanted(0));
+        };
+        if let Some(mut values) = decoder.listed() {
+            return Ok(values.any(is_wanted));
+        }
+        let codes = &mut self.columns.values[Column::Client as usize];
+        decoder.fill(codes, self.bytes.rows)?;
+        Ok(codes.iter().any(|code| is_wanted(*code)))
     }
 
     /// Reads the other columns of the rows whose times have been read.

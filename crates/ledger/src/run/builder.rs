@@ -18,13 +18,14 @@ use super::sort::order;
 /// How a run is written.
 #[derive(Clone, Copy, Debug)]
 pub struct WriteOptions {
-    /// Rows in a block, at most 65,536. More make the file a little smaller and a look-up slower.
+    /// Rows in a block, at most 65,536. More make the file a little smaller and a look-up slower: of 2^12, 2^13 and 2^14
+    /// rows the `storage` bench gives 7.24, 7.19 and 7.17 bytes a flow, and 70, 120 and 240 µs a look-up.
     pub block_rows: usize,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { block_rows: 8192 }
+        Self { block_rows: 4096 }
     }
 }
 
@@ -159,7 +160,7 @@ impl Builder {
             Ranking { rank_of: &client_ranks.rank_of, addresses: &clients.addresses },
             Ranking { rank_of: &far_ranks.rank_of, addresses: &fars.addresses },
         );
-        let mut assembler = Assembler::new(out, self.hour, &self.options, rankings)?;
+        let mut assembler = Assembler::new(out, self.hour, self.options, rankings)?;
         for n in order {
             assembler.push(&self.rows[n as usize], &self.pool)?;
         }

@@ -41,7 +41,7 @@ pub fn merge(inputs: &[Run], options: &WriteOptions, out: &mut impl Write) -> Re
         Ranking { rank_of: &client_ranks.rank_of, addresses: &clients.addresses },
         Ranking { rank_of: &far_ranks.rank_of, addresses: &fars.addresses },
     );
-    let mut assembler = Assembler::new(out, hour, options, rankings).map_err(write_failed)?;
+    let mut assembler = Assembler::new(out, hour, *options, rankings).map_err(write_failed)?;
     // Of equal rows, the one of the earlier input comes first.
     let mut heads = BinaryHeap::with_capacity(cursors.len());
     for (n, cursor) in cursors.iter_mut().enumerate() {

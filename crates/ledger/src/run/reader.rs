@@ -246,10 +246,8 @@ impl Scan<'_> {
         let blocks = &self.run.file.index.blocks;
         for (low, high) in self.key_ranges() {
             let first = blocks.partition_point(|b| b.last_key < low);
-            for number in first..blocks.len() {
-                if blocks[number].first_key > high {
-                    break;
-                }
+            for (number, _) in blocks.iter().enumerate().skip(first).take_while(|(_, b)| b.first_key <= high)
+            {
                 match self.block(number, (low, high), on_row) {
                     Ok(()) => {}
                     Err(Stop::Enough) => return ControlFlow::Break(()),
@@ -330,11 +328,10 @@ impl Scan<'_> {
         let damaged = |Corrupt(what)| Stop::Damage(run.file.block_damage(number, &what));
         let mut block = run.file.block(number, buffer, columns).map_err(Stop::Damage)?;
         if let Some(clients) = &self.clients {
-            let codes = block.client_codes().map_err(damaged)?;
             // 0 and 1 are addresses that are in no dictionary.
             let is_wanted =
-                |code: &u64| code.checked_sub(2).is_none_or(|n| clients.get(n as usize) == Some(&true));
-            if !codes.iter().any(is_wanted) {
+                |code: u64| code.checked_sub(2).is_none_or(|n| clients.get(n as usize) == Some(&true));
+            if !block.may_have_client(is_wanted).map_err(damaged)? {
                 return Ok(());
             }
         }

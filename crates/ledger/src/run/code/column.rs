@@ -4,7 +4,7 @@
 //! column   = flags [divisor:varint] [length:varint gaps:column-of-distinct-values count:varint] body
 //! flags    = way (bits 0-1), has divisor (2), has list (3), cut (4-5)
 //! constant = value:varint
-//! plain    = width:u8, values of width bits
+//! plain    = base:varint width:u8, value − base of width bits
 //! tokens   = frequencies (bits, to a whole byte), states 4×u32, words:varint, u16…, extra bits
 //! ```
 
@@ -134,12 +134,10 @@ impl Encoder {
     /// Hot: guarded by the `storage` bench.
     fn plan(&mut self, values: &[u64]) -> Plan {
         self.histogram.fill(0);
-        let mut max = 0;
         for value in values {
             self.histogram[CUTS[0].token(*value)] += 1;
-            max |= value;
         }
-        let width = max.checked_ilog2().map_or(0, |n| n + 1);
+        let (_, width) = base_and_width(values);
         let mut best = Plan { way: PLAIN, cut: 0, bits: (values.len() as u32 * width) as f32 };
         for cut in 0..CUTS.len() {
             if let Some(bits) = self.cost(cut, values.len())
@@ -151,7 +149,7 @@ impl Encoder {
         best
     }
 
-    /// About how many bits `count` numbers of the histogram take with a cut. `None` if it has too many symbols.
+    /// About how many bits `count` numbers of the histogram take with a cut. `None` if it has too many or too few symbols.
     fn cost(&self, cut: usize, count: usize) -> Option<f32> {
         let total = (count as f32).log2();
         let (mut bits, mut symbols) = ((LANES * 32 + 24) as f32, 0);
@@ -172,7 +170,7 @@ impl Encoder {
             held += n;
         }
         close(held, held_token);
-        (symbols <= MAX_SYMBOLS).then_some(bits)
+        (2..=MAX_SYMBOLS).contains(&symbols).then_some(bits)
     }
 
     /// Collects the distinct values into the list, sorted, and their numbers into the slots. Gives up if they are many.
@@ -248,13 +246,19 @@ impl Encoder {
 }
 
 fn put_plain(values: &[u64], out: &mut Vec<u8>) {
-    let width = values.iter().fold(0, |all, v| all | v).checked_ilog2().map_or(0, |n| n + 1);
+    let (base, width) = base_and_width(values);
+    put_varint(out, base);
     out.push(width as u8);
     let mut bits = BitWriter::new(out);
     for value in values {
-        bits.put(*value, width);
+        bits.put(value - base, width);
     }
     bits.finish();
+}
+
+fn base_and_width(values: &[u64]) -> (u64, u32) {
+    let (low, high) = values.iter().fold((u64::MAX, 0), |(low, high), v| (low.min(*v), high.max(*v)));
+    (low, high.wrapping_sub(low).checked_ilog2().map_or(0, |n| n + 1))
 }
 
 /// The greatest common divisor, which is 1 after a few numbers unless times are in whole seconds or the like.
@@ -306,7 +310,8 @@ pub(in super::super) struct Decoder<'a> {
 
 enum Way<'a> {
     Constant(u64),
-    Plain(BitReader<'a>, u32),
+    /// Bits, base and width.
+    Plain(BitReader<'a>, u64, u32),
     Tokens(Lanes<'a>, BitReader<'a>),
 }
 
@@ -358,9 +363,10 @@ impl<'a> Decoder<'a> {
         let way = match flags & 3 {
             CONSTANT => Way::Constant(take_varint(&mut bytes)?),
             PLAIN => {
+                let base = take_varint(&mut bytes)?;
                 let (&width, rest) = bytes.split_first().filter(|(w, _)| **w <= 64).ok_or(cut_off)?;
                 let at = length - rest.len();
-                Way::Plain(BitReader::new(&padded[at..], rest.len())?, u32::from(width))
+                Way::Plain(BitReader::new(&padded[at..], rest.len())?, base, u32::from(width))
             }
             TOKENS => {
                 let cut = CUTS[usize::from(flags >> CUT_SHIFT & 3)];
@@ -379,6 +385,16 @@ impl<'a> Decoder<'a> {
         Ok(Self { way, tables, divisor, has_list, done: 0 })
     }
 
+    /// All values that the column can hold, if it says so by itself.
+    pub(in super::super) fn listed(&self) -> Option<impl Iterator<Item = u64>> {
+        let (single, list): (_, &[u64]) = match &self.way {
+            _ if self.has_list => (None, &self.tables.list),
+            Way::Constant(value) => (Some(*value), &[]),
+            Way::Plain(..) | Way::Tokens(..) => return None,
+        };
+        Some(single.into_iter().chain(list.iter().copied()).map(|value| value.wrapping_mul(self.divisor)))
+    }
+
     /// Appends numbers until `upto` of them have been given. Past the column's end they are garbage, which
     /// [`Decoder::finish`] tells. Hot: guarded by the `storage` bench.
     pub(in super::super) fn fill(&mut self, out: &mut Vec<u64>, upto: usize) -> Result<(), Corrupt> {
@@ -387,7 +403,9 @@ impl<'a> Decoder<'a> {
         out.reserve(count);
         match &mut self.way {
             Way::Constant(value) => out.extend((0..count).map(|_| *value)),
-            Way::Plain(bits, width) => out.extend((0..count).map(|_| bits.take(*width))),
+            Way::Plain(bits, base, width) => {
+                out.extend((0..count).map(|_| base.wrapping_add(bits.take(*width))));
+            }
             Way::Tokens(lanes, bits) => {
                 // Copies that can live in registers: through the references each turn would store them.
                 let (mut own_lanes, mut own_bits) = (*lanes, *bits);
@@ -424,7 +442,7 @@ impl<'a> Decoder<'a> {
     pub(in super::super) fn finish(&self) -> Result<(), Corrupt> {
         let is_sound = match &self.way {
             Way::Constant(_) => true,
-            Way::Plain(bits, _) => bits.is_within(),
+            Way::Plain(bits, ..) => bits.is_within(),
             Way::Tokens(lanes, bits) => lanes.is_finished() && bits.is_within(),
         };
         if is_sound { Ok(()) } else { Err(Corrupt("a column does not end where it should")) }
@@ -454,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_constant_column_takes_two_bytes() {
-        assert_eq!(round_trip(&[7; 8192]), 2);
+        assert_eq!(round_trip(&vec![7; 8192]), 2);
     }
 
     #[test]
@@ -462,6 +480,12 @@ mod tests {
         let seconds: Vec<u64> = (0..4096_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 52).collect();
         let millis: Vec<u64> = seconds.iter().map(|s| s * 1000).collect();
         assert_eq!(round_trip(&millis), round_trip(&seconds) + 2);
+    }
+
+    #[test]
+    fn large_values_of_one_size_are_stored_from_the_least() {
+        let values: Vec<u64> = (0..1000_u64).map(|n| 0x6440_0000 + n * 7919 % 4096).collect();
+        assert!(round_trip(&values) < 1000 * 12 / 8 + 16);
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn the_golden_file_of_version_1_reads_as_ever() {
 #[ignore = "writes the golden file of a new version"]
 fn write_golden_file() {
     let mut files = Files::new();
-    let (run, _) = files.write(&many_rows()[..200], 64);
+    let (run, _) = files.write(&many_rows()[..60], 16);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
     std::fs::copy(run.path(), folder.join("run-v1.run")).unwrap();
     let rows: Vec<String> = sorted(all(&run)).iter().map(|row| format!("{row:?}\n")).collect();
