@@ -27,8 +27,8 @@ pub(super) struct Read {
     pub(super) place: usize,
     pub(super) events: Vec<Event>,
     pub(super) read_at: Timestamp,
-    /// The socket was empty after this: everything that the kernel had sent by `read_at` is here or came before.
-    pub(super) is_drained: bool,
+    /// The socket was empty after this: everything that the kernel had sent by then is here or came before.
+    pub(super) drained_at: Option<Timestamp>,
     /// The receive buffer overran before these events, and how many messages the kernel dropped (in reliable mode: how
     /// many attempts of delivery failed).
     pub(super) overrun: bool,
@@ -133,6 +133,7 @@ impl Task {
         let mut truncated = 0;
         while !self.stop.load(Ordering::Relaxed) {
             self.rounds.fetch_add(1, Ordering::Relaxed);
+            let asked_at = Timestamp::now();
             let received = match self.socket.receive(&mut batch, QUIET) {
                 Ok(received) => received,
                 Err(error) => {
@@ -157,7 +158,8 @@ impl Task {
             }
             let read = Read {
                 place: self.place,
-                is_drained: !batch.is_full(),
+                // What came while the batch was read may be in it or not; what came before it was asked for is.
+                drained_at: (!batch.is_full()).then_some(asked_at),
                 read_at: Timestamp::now(),
                 overrun: received.overrun,
                 dropped: received.dropped,

@@ -67,7 +67,7 @@ impl Recorder {
     }
 
     fn take_read(&mut self, read: Read) {
-        let Read { place: number, events, read_at, is_drained, overrun, dropped, damaged, scope_grew } = read;
+        let Read { place: number, events, read_at, drained_at, overrun, dropped, damaged, scope_grew } = read;
         let Some(Some(place)) = self.places.get_mut(number) else { return };
         let since = place.drained_at;
         let mut needs_dump = scope_grew;
@@ -85,9 +85,9 @@ impl Recorder {
             self.order_dump(number);
         }
         self.accept(number, events, read_at);
-        if is_drained {
+        if let Some(drained_at) = drained_at {
             if let Some(Some(place)) = self.places.get_mut(number) {
-                place.drained_at = read_at;
+                place.drained_at = drained_at;
             }
             self.reconcile(number);
         }

@@ -35,13 +35,13 @@ impl Daemon {
     }
 
     fn configure(&self, network: &Network, keep: &str) {
-        let text = format!(
-            "[record]\nledger = {:?}\nstream = \"gw1\"\nnetns = [{:?}]\nkeep = {keep:?}\n\n[control]\nsocket = {:?}\n",
-            self.recording.ledger,
+        let lines = format!(
+            "[record]\nledger = '{}'\nstream = 'gw1'\nnetns = ['{}']\nkeep = '{keep}'\n\n[control]\nsocket = '{}'\n",
+            text(&self.recording.ledger),
             network.gateway.name(),
-            self.recording.control
+            text(&self.recording.control)
         );
-        fs::write(&self.file, text).expect("the configuration is written");
+        fs::write(&self.file, lines).expect("the configuration is written");
     }
 
     /// Waits for a recorder that covers its namespace and is another process than the one given.
