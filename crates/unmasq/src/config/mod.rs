@@ -102,7 +102,7 @@ pub(crate) struct Control {
 impl Config {
     /// Reads a file.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
-        let bytes = fs::read(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
+        let bytes = fs::read(file).map_err(|reason| ConfigError::Read { file: file.to_owned(), reason })?;
         Self::parse_bytes(file, &bytes)
     }
 

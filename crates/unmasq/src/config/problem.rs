@@ -29,12 +29,12 @@ pub(crate) struct Problem {
 #[non_exhaustive]
 pub(crate) enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration {}: {source}", file.display())]
+    #[error("cannot read the configuration {}: {reason}", file.display())]
     Read {
         /// The file.
         file: PathBuf,
-        /// Why.
-        source: io::Error,
+        /// Why. Part of the message, so no `source` of its own: a chain would print it twice.
+        reason: io::Error,
     },
     /// The file has errors: all of them, in the file's order.
     #[error("{0}")]

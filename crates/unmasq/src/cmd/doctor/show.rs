@@ -39,7 +39,7 @@ pub(super) fn checks(out: &mut impl Write, namespace: &str, checks: &[Check], sh
             let command = remedy.command(namespace);
             let by = match (remedy, remedy.by()) {
                 (Remedy::WriteDown, _) | (_, By::Hand) => String::new(),
-                (_, by @ (By::Fix | By::FixHost)) => format!("   # or: unmasq doctor {by}"),
+                (_, by @ (By::Fix | By::FixHost)) => format!("   # or: {by}"),
             };
             writeln!(out, "{indent}{bold}{}{bold:#}{by}", plain(&command))?;
         }
