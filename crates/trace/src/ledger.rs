@@ -1,12 +1,12 @@
 //! A ledger as a witness: all that was ever recorded, on disk.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use unmasq_flow::{Coverage, Destination, Endpoint, Evidence, Flow, Period, Witness as By};
+use unmasq_flow::{Coverage, Destination, Endpoint, Evidence, Flow, Period, Timestamp, Witness as By};
 use unmasq_ledger::run::Filter;
 use unmasq_ledger::{DestinationKey, Ledger, LedgerError};
 
@@ -28,6 +28,8 @@ pub struct LedgerWitness {
     streams: BTreeMap<String, Known>,
     /// What was found out about addresses. A process asks about few of them, again and again.
     standings: HashMap<IpAddr, BTreeMap<String, Standing>>,
+    /// Addresses that mask nobody in an hour (counted since the Unix epoch) that is long over: nothing lies behind them.
+    never_masking: HashSet<(IpAddr, i64)>,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,7 @@ impl LedgerWitness {
             let key = stream.destination_key().ok().flatten();
             streams.insert(stream.name().to_owned(), Known { kind, key });
         }
-        Ok(Self { ledger, streams, standings: HashMap::new() })
+        Ok(Self { ledger, streams, standings: HashMap::new(), never_masking: HashSet::new() })
     }
 
     fn evidence(&self, hit: &unmasq_ledger::Hit) -> Evidence {
@@ -159,10 +161,42 @@ impl LedgerWitness {
         Ok(standings)
     }
 
+    /// Does the address mask nobody at all in the hour of the question? A table of thousands of questions asks this again and
+    /// again about the same clients. Of the last two hours it is not kept, because they are still being written.
+    fn masks_nobody(&mut self, question: &Question) -> Result<bool, WitnessError> {
+        let hour = question.window.from.hour();
+        let key = (question.masked.address, hour);
+        if question.window.to.hour() != hour || hour + 2 > Timestamp::now().hour() {
+            return Ok(false);
+        }
+        if self.never_masking.contains(&key) {
+            return Ok(true);
+        }
+        let period = Period { from: hour_start(hour), to: hour_start(hour + 1) };
+        let filter = Filter::masked(Endpoint::address_only(question.masked.address), None, period);
+        let mut is_somebody = false;
+        let damage = self
+            .ledger
+            .flows(&filter, &mut |_| {
+                is_somebody = true;
+                ControlFlow::Break(())
+            })
+            .map_err(self.unreadable())?;
+        let is_nobody = !is_somebody && damage.is_empty();
+        if is_nobody {
+            self.never_masking.insert(key);
+        }
+        Ok(is_nobody)
+    }
+
     fn unreadable(&self) -> impl Fn(LedgerError) -> WitnessError + use<> {
         let what = self.name();
         move |error| WitnessError::Unreadable { what: what.clone(), reason: error.to_string() }
     }
+}
+
+fn hour_start(hour: i64) -> Timestamp {
+    Timestamp::from_seconds(hour.saturating_mul(3_600))
 }
 
 /// Is every namespace of every stream known to mask behind the address?

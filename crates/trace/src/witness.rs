@@ -111,7 +111,7 @@ pub enum WitnessError {
 }
 
 /// One that can answer.
-pub trait Witness {
+pub trait Witness: Send {
     /// What it is and where, for messages: `ledger /var/lib/unmasq/ledger`.
     fn name(&self) -> String;
 

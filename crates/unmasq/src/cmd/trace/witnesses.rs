@@ -89,7 +89,7 @@ impl Witness for Unreadable {
     }
 }
 
-type Opening = Box<dyn FnOnce() -> Option<Box<dyn Witness>>>;
+type Opening = Box<dyn FnOnce() -> Option<Box<dyn Witness>> + Send>;
 
 /// A witness of the present: opened when the first question about it comes, and not asked about the past.
 struct Present {
@@ -99,7 +99,7 @@ struct Present {
 }
 
 impl Present {
-    fn new(since: Timestamp, opening: impl FnOnce() -> Option<Box<dyn Witness>> + 'static) -> Self {
+    fn new(since: Timestamp, opening: impl FnOnce() -> Option<Box<dyn Witness>> + Send + 'static) -> Self {
         Self { since, opening: Some(Box::new(opening)), inner: None }
     }
 

@@ -26,6 +26,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Rows in memory at once.
 const BLOCK: usize = 10_000;
+/// Threads that ask. Each reads for itself.
+const MOST_THREADS: usize = 8;
 
 /// The columns that are added, in their order.
 const ADDED: [&str; 14] = [
@@ -61,8 +63,10 @@ pub(super) fn run(args: &Args, path: &Path, now: Timestamp) -> Outcome {
     };
     let out = io::BufWriter::new(io::stdout().lock());
     let mut output = Output::new(out, &table, &ADDED, args.json).map_err(failure)?;
-    let mut witnesses = witnesses::assemble(args, now)?;
-    let mut asking = Asking { args, now, witnesses: &mut witnesses };
+    let mut askers = Vec::new();
+    for _ in 0..std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS) {
+        askers.push(Asking { args, now, witnesses: witnesses::assemble(args, now)? });
+    }
     let (mut rows, mut refused) = (0_u64, 0_u64);
     loop {
         let mut block: Vec<Row> = Vec::new();
@@ -74,18 +78,11 @@ pub(super) fn run(args: &Args, path: &Path, now: Timestamp) -> Outcome {
         if block.is_empty() {
             break;
         }
-        let mut questions: Vec<(usize, Result<Asked, String>)> =
-            block.iter().map(|row| asking.understand(row)).enumerate().collect();
-        questions
-            .sort_by_key(|(_, q)| q.as_ref().ok().and_then(|q| q.inquiry.windows.first()).map(|w| w.from));
-        let mut answers: Vec<Option<Added>> = vec![None; block.len()];
-        for (index, question) in questions {
-            refused += u64::from(question.is_err());
-            answers[index] = Some(asking.answer(question));
-        }
+        let answers = answer_block(&mut askers, &block);
+        refused += answers.iter().filter(|(is_refused, _)| *is_refused).count() as u64;
         rows += block.len() as u64;
-        for (row, added) in block.iter().zip(answers) {
-            output.write(&row.cells, &added.unwrap_or_default(), width).map_err(failure)?;
+        for (row, (_, added)) in block.iter().zip(&answers) {
+            output.write(&row.cells, added, width).map_err(failure)?;
         }
     }
     output.flush().map_err(failure)?;
@@ -97,6 +94,37 @@ pub(super) fn run(args: &Args, path: &Path, now: Timestamp) -> Outcome {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers the rows of a block, in their order: whether each was refused, and what is added to it.
+fn answer_block(askers: &mut [Asking<'_>], block: &[Row]) -> Vec<(bool, Added)> {
+    let Some(first) = askers.first() else { return Vec::new() };
+    let mut questions: Vec<(usize, Result<Asked, String>)> =
+        block.iter().map(|row| first.understand(row)).enumerate().collect();
+    questions.sort_by_key(|(_, q)| q.as_ref().ok().and_then(|q| q.inquiry.windows.first()).map(|w| w.from));
+    let share = questions.len().div_ceil(askers.len()).max(1);
+    let mut answers: Vec<(usize, (bool, Added))> = Vec::with_capacity(block.len());
+    std::thread::scope(|scope| {
+        let mut rest = questions;
+        let mut threads = Vec::new();
+        for asker in askers.iter_mut() {
+            let later = rest.split_off(share.min(rest.len()));
+            let own = std::mem::replace(&mut rest, later);
+            threads.push(scope.spawn(move || {
+                own.into_iter()
+                    .map(|(index, question)| (index, (question.is_err(), asker.answer(question))))
+                    .collect::<Vec<_>>()
+            }));
+        }
+        for thread in threads {
+            match thread.join() {
+                Ok(part) => answers.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    answers.sort_unstable_by_key(|(index, _)| *index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 fn failure(error: TableError) -> Failure {
@@ -116,7 +144,7 @@ struct Asked {
 struct Asking<'a> {
     args: &'a Args,
     now: Timestamp,
-    witnesses: &'a mut [Box<dyn Witness>],
+    witnesses: Vec<Box<dyn Witness>>,
 }
 
 impl Asking<'_> {
@@ -164,7 +192,7 @@ impl Asking<'_> {
     }
 
     fn one(&mut self, asked: &Asked) -> Added {
-        let answer = answer(&asked.inquiry, self.witnesses);
+        let answer = answer(&asked.inquiry, &mut self.witnesses);
         let report = Report::new(&answer, Some(&asked.text), &asked.notes);
         let best = report.candidates.first().filter(|_| !report.ambiguous);
         let of_best =
@@ -197,7 +225,7 @@ impl Asking<'_> {
     }
 
     fn overview(&mut self, asked: &Asked) -> Added {
-        let overview = overview(&asked.inquiry, self.witnesses);
+        let overview = overview(&asked.inquiry, &mut self.witnesses);
         let report = OverviewReport::new(&overview, Some(&asked.text), &asked.notes);
         let one = report.clients.first().filter(|_| !report.ambiguous);
         let flows: u64 = report.summary.iter().map(|client| client.flows).sum();
