@@ -45,10 +45,10 @@ fn main() -> Result<(), unmasq_ledger::LedgerError> {
         }
     }
     let records = events.len() as f64;
-    let accepted = cpu(ClockId::ThreadCPUTime) - mine;
+    let accepted = cpu(ClockId::ThreadCPUTime).saturating_sub(mine);
     println!("accept and flush: {:.0} ns a record", accepted.as_nanos() as f64 / records);
     writer.seal_all()?;
-    let sealed = cpu(ClockId::ProcessCPUTime) - whole;
+    let sealed = cpu(ClockId::ProcessCPUTime).saturating_sub(whole);
     println!("with journals sealed and merged: {:.0} ns a record", sealed.as_nanos() as f64 / records);
     println!("in {:.2} s; {:?}", begun.elapsed().as_secs_f64(), writer.stats());
     writer.finish()?;

@@ -309,7 +309,9 @@ mod tests {
 
     fn add_all(path: &Path) {
         let mut chain = chain(path);
-        entries().into_iter().for_each(|what| chain.add(Timestamp::from_seconds(1), what).unwrap());
+        for what in entries() {
+            chain.add(Timestamp::from_seconds(1), what).unwrap();
+        }
     }
 
     fn list(path: &Path) -> (Vec<What>, Vec<Broken>) {
@@ -338,7 +340,7 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         for cut in 0..=whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
-            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            let lines = whole[..cut].split(|b| *b == b'\n').count() - 1;
             let mut chain = chain(directory.path());
             assert_eq!(chain.last().map(|e| e.what.clone()), entries()[..lines].last().cloned());
             chain.add(Timestamp::from_seconds(2), entries()[0].clone()).unwrap();

@@ -186,7 +186,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, Vec<(u64, u64)>, Option<(u64, u64)>) {
+    /// Frames, damage, tail.
+    type Pieces = (Vec<Vec<u8>>, Vec<(u64, u64)>, Option<(u64, u64)>);
+
+    fn read(bytes: &[u8]) -> Pieces {
         let (mut frames, mut damage, mut tail) = (Vec::new(), Vec::new(), None);
         let mut reader = Reader::new(bytes);
         while let Some(piece) = reader.next().unwrap() {

@@ -46,6 +46,11 @@ struct LedgerFile {
     resolution: String,
 }
 
+#[derive(Deserialize)]
+struct VersionOnly {
+    format: u32,
+}
+
 /// What a stream is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StreamKind {
@@ -103,14 +108,10 @@ pub(crate) fn check_ledger(directory: &Path) -> Result<(), LedgerError> {
         }
         Err(error) => return Err(LedgerError::io("read", &path)(error)),
     };
-    // The version first: what else a newer program wrote is not for this one to judge.
-    #[derive(Deserialize)]
-    struct Version {
-        format: u32,
-    }
     let settings =
         |error: toml::de::Error| LedgerError::Settings { path: path.clone(), message: error.to_string() };
-    let found = toml::from_str::<Version>(&text).map_err(settings)?.format;
+    // The version first: what else a newer program wrote is not for this one to judge.
+    let found = toml::from_str::<VersionOnly>(&text).map_err(settings)?.format;
     if found > VERSION {
         return Err(LedgerError::Version { path, found, supported: VERSION });
     }

@@ -207,11 +207,11 @@ impl Mark {
             2 => Self::Event(CoverageEvent::Alive { clock: clock(bytes)? }),
             3 => {
                 let period = period(bytes)?;
-                let namespace = namespace(bytes)?;
+                let Named(namespace) = namespace(bytes)?;
                 Self::Event(CoverageEvent::Gap(Gap { period, namespace, reason: reason(bytes)? }))
             }
             4 => {
-                let namespace = namespace(bytes)?;
+                let Named(namespace) = namespace(bytes)?;
                 Self::Event(CoverageEvent::Stopped { namespace, clock: clock(bytes)? })
             }
             5 => {
@@ -285,10 +285,13 @@ fn scope(bytes: &mut Bytes<'_>) -> Option<Scope> {
     Some(Scope { namespace, kind, destinations })
 }
 
-fn namespace(bytes: &mut Bytes<'_>) -> Option<Option<Box<str>>> {
+/// A namespace, or all of them.
+struct Named(Option<Box<str>>);
+
+fn namespace(bytes: &mut Bytes<'_>) -> Option<Named> {
     let is_one = bytes.byte()? == 1;
     let text = bytes.text()?;
-    Some(is_one.then(|| text.into()))
+    Some(Named(is_one.then(|| text.into())))
 }
 
 fn reason(bytes: &mut Bytes<'_>) -> Option<GapReason> {

@@ -232,7 +232,7 @@ impl Timeline {
             known.extend(self.absences.iter().filter(|a| &*a.namespace == *namespace).map(|a| a.period));
             known.extend(gaps.iter().filter(|gap| gap.namespace.is_none()).map(|gap| gap.period));
             for hole in holes(life, known) {
-                self.name_hole(hole, Some((*namespace).into()), &mut gaps);
+                self.name_hole(hole, Some(namespace), &mut gaps);
             }
         }
         let stated: Vec<Gap> = self
@@ -265,7 +265,8 @@ impl Timeline {
     }
 
     /// A stretch that nothing covers, with the reason as far as it is known.
-    fn name_hole(&self, hole: Period, namespace: Option<Box<str>>, gaps: &mut Vec<Gap>) {
+    fn name_hole(&self, hole: Period, namespace: Option<&str>, gaps: &mut Vec<Gap>) {
+        let named = || namespace.map(Into::into);
         let mut rest = hole;
         if let Some(until) = self.pruned_until
             && rest.from < until
@@ -273,7 +274,7 @@ impl Timeline {
             let to = rest.to.min(until);
             gaps.push(Gap {
                 period: Period { from: rest.from, to },
-                namespace: namespace.clone(),
+                namespace: named(),
                 reason: GapReason::Pruned,
             });
             if rest.to <= until {
@@ -284,17 +285,17 @@ impl Timeline {
         let imported: Vec<Period> = self
             .spans
             .iter()
-            .filter(|span| !span.is_complete && namespace.as_ref().is_none_or(|n| *n == span.scope.namespace))
+            .filter(|span| !span.is_complete && namespace.is_none_or(|n| *n == *span.scope.namespace))
             .map(|span| span.period)
             .collect();
         let down = holes(rest, imported);
         for period in holes(rest, down.clone()) {
             let reason = GapReason::Failed(IMPORTED.to_owned());
-            gaps.push(Gap { period, namespace: namespace.clone(), reason });
+            gaps.push(Gap { period, namespace: named(), reason });
         }
         gaps.extend(down.into_iter().map(|period| Gap {
             period,
-            namespace: namespace.clone(),
+            namespace: named(),
             reason: GapReason::Down,
         }));
     }
@@ -354,7 +355,9 @@ mod tests {
 
     fn fold(marks: &[Mark]) -> Timeline {
         let mut timeline = Timeline::default();
-        marks.iter().for_each(|mark| timeline.apply(mark));
+        for mark in marks {
+            timeline.apply(mark);
+        }
         timeline
     }
 

@@ -55,15 +55,14 @@ impl Origins {
         {
             return *number;
         }
-        let number = match self.numbers.get(origin) {
-            Some(number) => *number,
-            None => {
-                let number = self.list.len() as u16;
-                self.numbers.insert(origin.clone(), number);
-                self.list.push(origin.clone());
-                self.defined.push(0);
-                number
-            }
+        let number = if let Some(number) = self.numbers.get(origin) {
+            *number
+        } else {
+            let number = self.list.len() as u16;
+            self.numbers.insert(origin.clone(), number);
+            self.list.push(origin.clone());
+            self.defined.push(0);
+            number
         };
         self.last = Some((origin.clone(), number));
         number

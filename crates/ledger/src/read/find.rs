@@ -205,9 +205,9 @@ fn look(
         let next = run.neighbours(masked, protocol, at, &mut found);
         note(found, damage);
         for (row, place) in next.before.into_iter().chain(next.after) {
-            offer(Found { row, place: Place::Run { hour: files.hour, number, row: place } });
+            offer(Found { row, place: Place::Run { hour: files.number, number, row: place } });
         }
     }
     let filter = Filter::masked(masked, protocol, Period::ALWAYS);
-    live.of_hour(files.hour).filter(|one| filter.matches(&one.row.flow)).cloned().for_each(offer);
+    live.of_hour(files.number).filter(|one| filter.matches(&one.row.flow)).cloned().for_each(offer);
 }

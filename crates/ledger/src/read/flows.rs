@@ -146,7 +146,7 @@ fn scan(
         drop(rows);
         return scan_merged(stream, files, filter, live, damage, each);
     }
-    rows.extend(live.of_hour(files.hour).filter(|one| filter.matches(&one.row.flow)).cloned());
+    rows.extend(live.of_hour(files.number).filter(|one| filter.matches(&one.row.flow)).cloned());
     unite(&mut rows);
     Ok(rows.into_iter().try_for_each(each))
 }
@@ -156,7 +156,7 @@ fn scan_each(files: &Hour, filter: &Filter, damage: &mut Vec<String>, each: Each
     for (number, run) in files.numbered() {
         let mut result = ControlFlow::Continue(());
         let found = run.scan(filter, &mut |row, place| {
-            result = each(Found { row, place: Place::Run { hour: files.hour, number, row: place } });
+            result = each(Found { row, place: Place::Run { hour: files.number, number, row: place } });
             result
         });
         note(found, damage);
@@ -201,8 +201,8 @@ fn scan_merged(
 ) -> Result<ControlFlow<()>, LedgerError> {
     let options = WriteOptions::default();
     let (unsealed, mut out) = Temporary::new()?;
-    let mut builder = Builder::new(files.hour, &options);
-    live.of_hour(files.hour).for_each(|one| builder.push(&one.row.flow, one.row.continues));
+    let mut builder = Builder::new(files.number, &options);
+    live.of_hour(files.number).for_each(|one| builder.push(&one.row.flow, one.row.continues));
     if !builder.is_empty() {
         builder.finish(&mut out).map_err(LedgerError::io("write", &unsealed.0))?;
         files.runs.push(Run::open(&unsealed.0, &stream.name)?);

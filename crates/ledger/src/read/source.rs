@@ -77,7 +77,8 @@ impl Live {
 /// The runs of an hour, open.
 #[derive(Debug, Default)]
 pub(crate) struct Hour {
-    pub(crate) hour: i64,
+    /// Counted since the Unix epoch.
+    pub(crate) number: i64,
     /// Numbers of the runs.
     pub(crate) numbers: Vec<u64>,
     pub(crate) runs: Vec<Run>,
@@ -145,7 +146,7 @@ impl Stream {
         'again: loop {
             let files = layout::hour_files(&self.path, hour)?;
             let is_carried = files.is_carried || live.carried.contains(&hour);
-            let mut opened = Hour { hour, is_carried, ..Hour::default() };
+            let mut opened = Hour { number: hour, is_carried, ..Hour::default() };
             let mut bad = Vec::new();
             for number in files.runs {
                 match Run::open(&layout::run_path(&self.path, hour, number), &self.name) {
@@ -199,7 +200,7 @@ impl Hour {
 
     /// Do the rows come from one run, in which each flow has one row? Otherwise another row may say more of it.
     pub(crate) fn is_united(&self, live: &Live) -> bool {
-        self.runs.len() < 2 && live.of_hour(self.hour).next().is_none()
+        self.runs.len() < 2 && live.of_hour(self.number).next().is_none()
     }
 
     /// Rows on a masked endpoint that can have been alive in the period.
@@ -214,12 +215,12 @@ impl Hour {
     ) {
         for (number, run) in self.numbered() {
             let found = run.find(masked, filter.protocol, period, &mut |row, place| {
-                each(Found { row, place: Place::Run { hour: self.hour, number, row: place } });
+                each(Found { row, place: Place::Run { hour: self.number, number, row: place } });
             });
             note(found, damage);
         }
         let filter = Filter { period, ..*filter };
-        live.of_hour(self.hour).filter(|found| filter.matches(&found.row.flow)).cloned().for_each(each);
+        live.of_hour(self.number).filter(|found| filter.matches(&found.row.flow)).cloned().for_each(each);
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn open_flows(
     let mut unended = Unended::default();
     let first = match carried {
         Some(hour) => hour,
-        None => match hours.iter().rev().take(HOURS_WITHOUT_CARRY).last() {
+        None => match hours.iter().rev().take(HOURS_WITHOUT_CARRY).min() {
             Some(hour) => *hour,
             None => return Ok(unended),
         },

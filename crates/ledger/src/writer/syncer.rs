@@ -28,8 +28,8 @@ struct State {
     /// Journals that were left since the last sync.
     left: Vec<Journal>,
     spare: Option<Journal>,
-    /// The thread is making the spare just now.
-    is_making: bool,
+    /// The spare that the thread is making just now.
+    making: Option<u64>,
     is_dirty: bool,
     /// Somebody is syncing just now.
     is_syncing: bool,
@@ -112,7 +112,7 @@ impl Syncer {
     pub(super) fn make_next(&self, number: u64) -> Result<Journal, LedgerError> {
         let mut state = self.shared.state.lock();
         // Two that make the same file would empty it under each other.
-        while state.is_making {
+        while state.making.is_some() {
             self.shared.changed.wait(&mut state);
         }
         if state.spare.is_none() {
@@ -175,9 +175,9 @@ fn run(shared: &Shared) {
         let mut problem = None;
         let next = state.current.as_ref().map(|current| current.number + 1);
         if let (None, Some(number)) = (&state.spare, next) {
-            state.is_making = true;
+            state.making = Some(number);
             let made = MutexGuard::unlocked(&mut state, || create(&*shared.storage, &shared.stream, number));
-            state.is_making = false;
+            state.making = None;
             shared.changed.notify_all();
             match made {
                 Ok(journal) => state.spare = Some(journal),

@@ -73,21 +73,22 @@ const OPTIONS: WriterOptions = WriterOptions {
     buffer_bytes: 1 << 20,
 };
 
-fn key(flow: &Flow) -> (Endpoint, Endpoint, Option<Endpoint>, i64, Option<i64>) {
+/// Client, masked, server, start and end in milliseconds.
+type Key = (Endpoint, Endpoint, Option<Endpoint>, i64, Option<i64>);
+
+fn key(flow: &Flow) -> Key {
     let start = flow.start.earliest().as_millis();
     let end = flow.end.is_closed().then(|| flow.end.latest().as_millis());
     (flow.client, flow.masked, flow.server.endpoint(), start, end)
 }
 
-fn keys<'a>(
-    flows: impl IntoIterator<Item = &'a Flow>,
-) -> Vec<(Endpoint, Endpoint, Option<Endpoint>, i64, Option<i64>)> {
+fn keys<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<Key> {
     let mut keys: Vec<_> = flows.into_iter().map(key).collect();
     keys.sort();
     keys
 }
 
-fn found(hits: &[Hit]) -> Vec<(Endpoint, Endpoint, Option<Endpoint>, i64, Option<i64>)> {
+fn found(hits: &[Hit]) -> Vec<Key> {
     keys(hits.iter().map(|hit| &hit.flow))
 }
 
