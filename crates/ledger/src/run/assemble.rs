@@ -16,8 +16,9 @@ use super::packed::{KEY_PROTOCOL, LOOSE, Packed, Pool};
 use super::reconcile::{Fate, LONGEST_SLACK, Reconciled, Rows, decide};
 use super::{FORMAT_VERSION, Summary, WriteOptions};
 
-/// Rows of one key that are looked at together. More are settled bit by bit, so that memory stays bounded.
-const MAX_GROUP: usize = 1 << 16;
+/// Rows of one key that are looked at together. More are settled bit by bit, so that memory stays bounded. Tests get there
+/// with fewer.
+const MAX_GROUP: usize = if cfg!(test) { 300 } else { 1 << 16 };
 
 /// Writes a run from rows sorted by key and start.
 pub(super) struct Assembler<'a, W: Write> {
