@@ -244,6 +244,15 @@ impl Witness for LedgerWitness {
         })
     }
 
+    fn hits(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
+        if self.masks_nobody(question)? {
+            return Ok(Testimony::default());
+        }
+        let (hits, found) = self.find(question)?;
+        let coverage = self.coverage(found.coverage, BTreeMap::new());
+        Ok(Testimony { hits, coverage, damage: found.damage, neighbours: Neighbours::default() })
+    }
+
     fn each(
         &mut self,
         question: &Question,

@@ -1,5 +1,7 @@
 //! The commands as a user runs them: arguments in, text and exit status out, on ledgers made for the purpose.
 
+#![allow(clippy::unwrap_used, reason = "a test whose preparations fail has failed")]
+
 mod config;
 mod doctor;
 mod export;

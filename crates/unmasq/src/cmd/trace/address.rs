@@ -36,7 +36,7 @@ fn print(out: &mut impl Write, overview: &Overview, when: &When) -> io::Result<(
     let clock = Clock(&when.asked.zone);
     let inquiry = &overview.inquiry;
     page::head(out, &inquiry.masked.to_string(), inquiry.protocol.map(|p| p.to_string()), when)?;
-    page::windows(out, &inquiry.windows, &clock)?;
+    page::windows(out, &inquiry.windows, clock)?;
     let (count, flows) = (overview.client_count(), overview.clients.iter().map(|c| c.flows).sum::<u64>());
     let extent = match overview.verdict() {
         Verdict::Damaged => "the record is damaged there (see below)",
@@ -68,6 +68,6 @@ fn print(out: &mut impl Write, overview: &Overview, when: &When) -> io::Result<(
             client.origin
         )?;
     }
-    page::missing(out, &overview.shortfalls, &overview.damage, &clock)?;
+    page::missing(out, &overview.shortfalls, &overview.damage, clock)?;
     page::notes_of(out, when.asked.notes.iter().cloned().chain(overview.silent.iter().cloned()))
 }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
     let clock = Clock(&when.asked.zone);
     if !args.json {
         page::head(&mut out, &format!("all of {client}"), args.proto.map(|p| p.to_string()), when)?;
-        page::windows(&mut out, &[window], &clock)?;
+        page::windows(&mut out, &[window], clock)?;
         writeln!(
             out,
             "\n{:<25}  {:<25}  {:<6}  {:<22}  {:<22}  server",
@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
     }
     let mut failure = None;
     let end =
-        history(&question, now, &mut witnesses, &mut |hit| match row(&mut out, &hit, args.json, &clock) {
+        history(&question, now, &mut witnesses, &mut |hit| match row(&mut out, &hit, args.json, clock) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failure = Some(error);
@@ -54,13 +54,13 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
             "the record is incomplete (see below)"
         };
         writeln!(out, "\n{} {flows}; {extent}", end.flows)?;
-        page::missing(&mut out, &end.shortfalls, &end.damage, &clock)?;
+        page::missing(&mut out, &end.shortfalls, &end.damage, clock)?;
         page::notes_of(&mut out, when.asked.notes.iter().cloned().chain(end.silent.iter().cloned()))?;
     }
     Ok(status(end.verdict()))
 }
 
-fn row(out: &mut impl Write, hit: &Hit, is_json: bool, clock: &Clock<'_>) -> io::Result<()> {
+fn row(out: &mut impl Write, hit: &Hit, is_json: bool, clock: Clock<'_>) -> io::Result<()> {
     if is_json {
         serde_json::to_writer(&mut *out, &StepReport::from(hit))?;
         return writeln!(out);

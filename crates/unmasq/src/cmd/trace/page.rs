@@ -32,7 +32,7 @@ pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::
     if let Some(server) = answer.inquiry.server {
         writeln!(out, "  toward {server}")?;
     }
-    windows(out, &answer.inquiry.windows, &clock)?;
+    windows(out, &answer.inquiry.windows, clock)?;
     writeln!(out)?;
     verdict(out, answer)?;
     let is_numbered = answer.candidates.len() > 1;
@@ -41,7 +41,7 @@ pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::
         if is_numbered {
             writeln!(out, "{STRONG}Candidate {} of {}{STRONG:#}", index + 1, answer.candidates.len())?;
         }
-        self::candidate(out, candidate, &clock)?;
+        self::candidate(out, candidate, clock)?;
     }
     if let Some(more) = answer.candidates.len().checked_sub(MOST_SHOWN).filter(|n| *n > 0) {
         writeln!(out, "\n  and {more} more; --json lists them all")?;
@@ -55,8 +55,8 @@ pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::
             }
         }
     }
-    neighbours(out, answer, &clock)?;
-    missing(out, &answer.shortfalls, &answer.damage, &clock)?;
+    neighbours(out, answer, clock)?;
+    missing(out, &answer.shortfalls, &answer.damage, clock)?;
     notes_of(out, when.asked.notes.iter().cloned().chain(notes(answer)))
 }
 
@@ -72,7 +72,7 @@ pub(super) fn head(
 }
 
 /// The stretches of time that were looked at, in UTC and in the zone that was asked for.
-pub(super) fn windows(out: &mut impl Write, windows: &[Period], clock: &Clock<'_>) -> io::Result<()> {
+pub(super) fn windows(out: &mut impl Write, windows: &[Period], clock: Clock<'_>) -> io::Result<()> {
     for window in windows {
         if window.from == window.to {
             writeln!(out, "  at {}", clock.both(window.from))?;
@@ -133,7 +133,7 @@ fn verdict(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     }
 }
 
-fn candidate(out: &mut impl Write, candidate: &Candidate, clock: &Clock<'_>) -> io::Result<()> {
+fn candidate(out: &mut impl Write, candidate: &Candidate, clock: Clock<'_>) -> io::Result<()> {
     let flow = candidate.outer();
     let possible = match candidate.certainty {
         Certainty::Sure => "",
@@ -160,9 +160,11 @@ fn candidate(out: &mut impl Write, candidate: &Candidate, clock: &Clock<'_>) -> 
     writeln!(out, "  traffic  {}", traffic(flow))?;
     match candidate.cut {
         None => {}
-        Some(Cut::Loop) => writeln!(out, "  note     the flows behind this client lead back to it")?,
+        Some(Cut::Loop) => {
+            writeln!(out, "  note     the flows behind this client lead back to it")?;
+        }
         Some(Cut::TooDeep) => {
-            writeln!(out, "  note     more than eight flows lie behind one another; not followed further")?
+            writeln!(out, "  note     more than eight flows lie behind one another; not followed further")?;
         }
     }
     let mut label = "known by";
@@ -187,7 +189,7 @@ fn place(flow: &Flow) -> String {
 }
 
 /// A bound, with how well it is known.
-fn bound(bound: Bound, clock: &Clock<'_>) -> String {
+fn bound(bound: Bound, clock: Clock<'_>) -> String {
     match bound {
         Bound::Exact(t) => format!("{}  (by the kernel)", clock.both(t)),
         Bound::Read(t) => format!("{}  (as read: no later than this)", clock.both(t)),
@@ -244,7 +246,7 @@ fn destinations(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     Ok(())
 }
 
-fn neighbours(out: &mut impl Write, answer: &Answer, clock: &Clock<'_>) -> io::Result<()> {
+fn neighbours(out: &mut impl Write, answer: &Answer, clock: Clock<'_>) -> io::Result<()> {
     let near = &answer.neighbours;
     if near.before.is_none() && near.after.is_none() {
         return Ok(());
@@ -268,7 +270,7 @@ pub(super) fn missing(
     out: &mut impl Write,
     shortfalls: &[Shortfall],
     damage: &[String],
-    clock: &Clock<'_>,
+    clock: Clock<'_>,
 ) -> io::Result<()> {
     if !shortfalls.is_empty() {
         writeln!(out, "\n{DOUBT}Not complete{DOUBT:#}")?;
@@ -309,7 +311,7 @@ pub(super) fn notes_of(out: &mut impl Write, notes: impl Iterator<Item = String>
 }
 
 /// A flow in one line.
-pub(super) fn flow_row(flow: &Flow, clock: &Clock<'_>) -> String {
+pub(super) fn flow_row(flow: &Flow, clock: Clock<'_>) -> String {
     format!(
         "{}  {}  {:<6}  {:<22}  {:<22}  {}",
         clock.short(flow.start),

@@ -98,7 +98,7 @@ impl<R: BufRead> Table<R> {
 
 /// The delimiter that the line with the names has most of.
 fn delimiter(line: &[u8]) -> u8 {
-    let count = |wanted: u8| line.iter().filter(|b| **b == wanted).count();
+    let count = |wanted: u8| line.split(|b| *b == wanted).count();
     let mut best = b',';
     for other in [b';', b'\t', b'|'] {
         if count(other) > count(best) {
@@ -135,7 +135,7 @@ pub(super) type Added = Vec<(&'static str, Value)>;
 
 /// A table that is being written.
 pub(super) enum Output<W: Write> {
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Json { out: W, names: Vec<String> },
 }
 
@@ -156,7 +156,7 @@ impl<W: Write> Output<W> {
         let mut writer = csv::WriterBuilder::new().delimiter(*delimiter).flexible(true).from_writer(out);
         let own = added.iter().map(|name| free_name(name, |n| names.iter().any(|known| known == n)));
         writer.write_record(names.iter().cloned().chain(own))?;
-        Ok(Self::Csv(writer))
+        Ok(Self::Csv(Box::new(writer)))
     }
 
     /// Writes a row with what is added to it.
