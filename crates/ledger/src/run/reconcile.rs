@@ -22,7 +22,7 @@ use super::row::{Row, stored};
 
 const SLACK: Duration = Duration::from_millis(1);
 /// DESTROY events come up to a minute after the end, and without kernel times the end is when they were read.
-const SLACK_READ: Duration = Duration::from_mins(1);
+const SLACK_READ: Duration = Duration::new(60, 0);
 
 /// How many rows went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
