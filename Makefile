@@ -70,9 +70,10 @@ install: man ## binary, man pages, completions and service into DESTDIR/PREFIX
 	install -Dm644 $(RELEASE)/completions/unmasq.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/unmasq
 	install -Dm644 $(RELEASE)/completions/_unmasq $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_unmasq
 	install -Dm644 $(RELEASE)/completions/unmasq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/unmasq.fish
-	for unit in packaging/*.service; do \
-	  [ ! -e "$$unit" ] || install -Dm644 $$unit $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit); \
-	done
+	install -Dm644 packaging/unmasq.service $(DESTDIR)/usr/lib/systemd/system/unmasq.service
+	install -Dm644 packaging/unmasq.sysusers $(DESTDIR)/usr/lib/sysusers.d/unmasq.conf
+	install -Dm644 packaging/unmasq.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/unmasq.conf
+	[ -e $(DESTDIR)/etc/unmasq/unmasq.toml ] || install -Dm644 packaging/unmasq.toml $(DESTDIR)/etc/unmasq/unmasq.toml
 
 clean: ## all that was built
 	$(CARGO) clean

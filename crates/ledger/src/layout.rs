@@ -257,7 +257,8 @@ pub(crate) fn replace(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Resul
 }
 
 pub(crate) fn sync_parent(storage: &dyn Storage, path: &Path) -> Result<(), LedgerError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+    // The parent of `ledger` is the empty path, which no system call takes for the current directory.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     storage.sync_dir(parent).map_err(LedgerError::io("sync", parent))
 }
 

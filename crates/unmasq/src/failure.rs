@@ -29,14 +29,44 @@ impl Failure {
             return ExitCode::SUCCESS;
         }
         // Nothing is left to tell if standard error is gone too.
-        let _ = writeln!(anstream::stderr(), "unmasq: {:#}", self.error);
+        let _ = writeln!(anstream::stderr(), "unmasq: {}", told(&self.error));
         ExitCode::from(self.exit)
     }
+}
+
+/// An error and its causes in one line. Some errors tell their cause themselves; nothing is said twice.
+pub(crate) fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     /// Usage, configuration or environment: exit status 2.
     fn from(error: E) -> Self {
         Self::with_exit(2, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::other("no such thing");
+        let error =
+            Err::<(), _>(cause).context("cannot open x: no such thing; mend it").context("cannot start");
+        assert_eq!(told(&error.unwrap_err()), "cannot start: cannot open x: no such thing; mend it");
+        let error = Err::<(), _>(io::Error::other("full")).context("cannot write").unwrap_err();
+        assert_eq!(told(&error), "cannot write: full");
     }
 }

@@ -11,17 +11,15 @@ use signal_hook::flag;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 use crate::config::{Config, Netns, Reliable, units};
-use crate::control::DEFAULT_SOCKET;
+use crate::control::{DEFAULT_SOCKET, server};
 use crate::failure::{Failure, Outcome};
-use crate::recorder::privileges::Account;
+use crate::recorder::privileges::{self, Account};
 use crate::recorder::{Namespaces, Options, Recorder, Wishes};
 
 /// Where the ledger is unless told otherwise.
 pub(crate) const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
 /// The account that a recorder becomes, if the machine has it.
 const DEFAULT_ACCOUNT: &str = "unmasq";
-/// Memory for live flows unless told otherwise: room for about five million.
-const BOOK_BYTES: u64 = 1 << 30;
 
 /// Record every translation that the kernel makes
 ///
@@ -42,7 +40,7 @@ Examples:
 
 `unmasq doctor` shows which kernel settings make the record exact, and sets them.")]
 pub(crate) struct Args {
-    /// Take everything from the [record] and [control] sections of this configuration file
+    /// Take everything from the sections `record` and `control` of this configuration file
     #[arg(long, value_name = "FILE", exclusive = true)]
     config: Option<PathBuf>,
     /// Folder of the ledger
@@ -143,6 +141,12 @@ fn account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
     Ok(account.filter(|_| rustix::process::geteuid().is_root()))
 }
 
+fn group(name: &str) -> anyhow::Result<u32> {
+    privileges::group(name)
+        .context("cannot read /etc/group")?
+        .with_context(|| format!("there is no group {name:?}; make it with `groupadd --system {name}`"))
+}
+
 /// The stream's name: the one given, or the host's as far as it can name a folder.
 fn stream(name: Option<&str>) -> String {
     let host = rustix::system::uname();
@@ -169,8 +173,12 @@ fn configured(config: &Config) -> anyhow::Result<Options> {
         max_size: record.max_size,
         receive_buffer: usize::try_from(record.receive_buffer).context("receive_buffer is too large")?,
         reliable: record.reliable == Reliable::Auto,
-        book_bytes: BOOK_BYTES as usize,
-        control: Some(control.socket.clone()),
+        book_bytes: usize::try_from(record.book).context("book is too large")?,
+        control: Some(server::Place {
+            path: control.socket.clone(),
+            mode: control.mode,
+            group: control.group.as_deref().map(group).transpose()?,
+        }),
         account: account(record.user.as_deref())?,
         quiet: false,
     })
@@ -206,7 +214,11 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         receive_buffer: usize::try_from(args.receive_buffer).context("--receive-buffer is too large")?,
         reliable: args.reliable == ReliableArg::Auto,
         book_bytes: usize::try_from(args.book).context("--book is too large")?,
-        control: (args.control.as_os_str() != "none").then(|| args.control.clone()),
+        control: (args.control.as_os_str() != "none").then(|| server::Place {
+            path: args.control.clone(),
+            mode: 0o660,
+            group: None,
+        }),
         account: account(args.user.as_deref())?,
         quiet: args.quiet,
     })

@@ -64,6 +64,8 @@ pub(crate) struct Record {
     pub(crate) receive_buffer: u64,
     /// Does the kernel keep DESTROY events while the recorder lags?
     pub(crate) reliable: Reliable,
+    /// Most memory for the flows that are alive, in bytes.
+    pub(crate) book: u64,
     /// The user that the recorder becomes once its sockets are open; `None` for `unmasq`, if there is one.
     pub(crate) user: Option<String>,
 }
@@ -215,6 +217,12 @@ impl Record {
                  that could cost the users' traffic (80 % of nf_conntrack_max, or five seconds without\n\
                  progress); or \"off\".",
                 form::choice(&[("auto", Reliable::Auto), ("off", Reliable::Off)]),
+            ),
+            book: keys.value(
+                "book",
+                r#""1GiB""#,
+                "Most memory for the flows that are alive: about 200 bytes each, so 1GiB is room for five million.",
+                form::size(1 << 20..=1 << 40),
             ),
             user: keys.optional(
                 "user",

@@ -70,6 +70,7 @@ fn every_key_is_read() {
             max_size: Some(50 << 30),
             receive_buffer: 8 << 20,
             reliable: Reliable::Off,
+            book: 1 << 30,
             user: Some("unmasq".to_owned()),
         },
         control: Control { socket: "/run/u.sock".into(), group: Some("adm".to_owned()), mode: 0o600 },

@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -50,7 +50,24 @@ impl Sources {
     }
 }
 
-/// A listening control socket; removed when dropped.
+/// Where the socket is, and who may connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    /// Permissions of the socket file, such as `0o660`.
+    pub(crate) mode: u32,
+    /// Its group; the recorder's own if `None`.
+    pub(crate) group: Option<u32>,
+}
+
+/// A bound socket that nobody answers at yet. Bound while we still may, answered once privileges are dropped.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    listener: UnixListener,
+    server: Server,
+}
+
+/// A control socket; removed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     path: PathBuf,
@@ -59,30 +76,50 @@ pub(crate) struct Server {
 /// A control socket that could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServerError {
-    #[error("cannot open the control socket {path}: {source}; give another place with --control, or `--control none`")]
+    #[error(
+        "cannot open the control socket {path}: {source}; give another place with --control, or `--control none`"
+    )]
     Bind { path: PathBuf, source: io::Error },
-    #[error("a recorder already answers at the control socket {0}; stop it, or give another place with --control")]
+    #[error(
+        "a recorder already answers at the control socket {0}; stop it, or give another place with --control"
+    )]
     Taken(PathBuf),
 }
 
-impl Server {
-    /// Binds the socket, mode 0660, and serves it from a thread of its own. A stale socket file is replaced; one that
-    /// somebody answers at is not.
-    pub(crate) fn start(path: &Path, sources: Sources) -> Result<Self, ServerError> {
-        let bind = |source| ServerError::Bind { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(bind)?;
+impl Bound {
+    /// Binds the socket. A stale socket file is replaced; one that somebody answers at is not. `owner`: the user that
+    /// will answer.
+    pub(crate) fn bind(place: &Place, owner: Option<u32>) -> Result<Self, ServerError> {
+        let path = &place.path;
+        let failed = |source| ServerError::Bind { path: path.clone(), source };
+        if let Some(folder) =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+        {
+            fs::create_dir_all(folder).map_err(failed)?;
+            // The one who answers also removes the socket when it leaves.
+            chown(folder, owner, None).map_err(failed)?;
         }
         if fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
             if UnixStream::connect(path).is_ok() {
-                return Err(ServerError::Taken(path.to_owned()));
+                return Err(ServerError::Taken(path.clone()));
             }
-            fs::remove_file(path).map_err(bind)?;
+            fs::remove_file(path).map_err(failed)?;
         }
-        let listener = UnixListener::bind(path).map_err(bind)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(bind)?;
-        thread::Builder::new().name("control".to_owned()).spawn(move || accept(&listener, &sources)).map_err(bind)?;
-        Ok(Self { path: path.to_owned() })
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        chown(path, owner, place.group).map_err(failed)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(place.mode)).map_err(failed)?;
+        Ok(Self { listener, server: Server { path: path.clone() } })
+    }
+
+    /// Answers from a thread of its own.
+    pub(crate) fn serve(self, sources: Sources) -> Result<Server, ServerError> {
+        let Self { listener, server } = self;
+        let failed = |source| ServerError::Bind { path: server.path.clone(), source };
+        thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || accept(&listener, &sources))
+            .map_err(failed)?;
+        Ok(server)
     }
 }
 
@@ -121,11 +158,27 @@ fn accept(listener: &UnixListener, sources: &Sources) {
     }
 }
 
-/// The socket's mode decides who may connect; this refuses what got in through a wrong mode: only root, the
-/// recorder's own user, and members of its group.
+/// The socket's mode and group decide who may connect. This looks at who it really is, in case they are wider than they
+/// should be: root, the recorder's own user, and members of the socket's group.
 fn is_allowed(stream: &UnixStream) -> bool {
     let Ok(peer) = rustix::net::sockopt::socket_peercred(stream) else { return false };
-    peer.uid.is_root() || peer.uid == rustix::process::geteuid() || peer.gid == rustix::process::getegid()
+    if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
+        return true;
+    }
+    let group = stream
+        .local_addr()
+        .ok()
+        .and_then(|address| fs::metadata(address.as_pathname()?).ok())
+        .map(|m| m.gid());
+    let Some(group) = group else { return false };
+    peer.gid.as_raw() == group || supplementary_groups(peer.pid.as_raw_nonzero().get()).contains(&group)
+}
+
+/// The groups of a process beside its own (proc(5)); none if it is gone.
+fn supplementary_groups(pid: i32) -> Vec<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+    line.into_iter().flat_map(str::split_whitespace).filter_map(|group| group.parse().ok()).collect()
 }
 
 fn serve(stream: &UnixStream, sources: &Sources) -> io::Result<()> {
@@ -161,7 +214,10 @@ fn send(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
 fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
     let request: Request = serde_json::from_str(line).map_err(|e| format!("not a request: {e}"))?;
     if request.version != VERSION {
-        return Err(format!("this recorder speaks version {VERSION} of the protocol, not {}", request.version));
+        return Err(format!(
+            "this recorder speaks version {VERSION} of the protocol, not {}",
+            request.version
+        ));
     }
     let now = Timestamp::now();
     let mut replies = Vec::new();
@@ -192,9 +248,11 @@ fn parse<T: std::str::FromStr<Err = flow::ParseError>>(text: &str) -> Result<T, 
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::control::client::{ControlError, ask};
-    use unmasq_flow::{Bound, Limits, Origin};
+    use unmasq_flow::{Limits, Origin};
 
     fn sources() -> Sources {
         let mut book = Book::new(Limits { max_bytes: 1 << 20, keep_ended: PATIENCE });
@@ -205,29 +263,43 @@ mod tests {
             (Endpoint::v4([192, 168, 101, 2], 47_244), server),
             (server, Endpoint::v4([203, 0, 113, 1], 61_002)),
         );
-        flow.start = Bound::Exact(Timestamp::from_seconds(100));
-        flow.end = Bound::Open;
+        flow.start = flow::Bound::Exact(Timestamp::from_seconds(100));
+        flow.end = flow::Bound::Open;
         book.open(&flow, Timestamp::from_seconds(100)).unwrap();
         Sources { book: Arc::new(Mutex::new(book)), status: Arc::default(), covered: Arc::default() }
     }
 
+    fn start(path: &Path) -> Result<Server, ServerError> {
+        Bound::bind(&Place { path: path.to_owned(), mode: 0o600, group: None }, None)?.serve(sources())
+    }
+
     fn find(masked: &str) -> Ask {
-        Ask::Find { masked: masked.to_owned(), protocol: Some("tcp".to_owned()), server: None, from: 0, to: i64::MAX }
+        Ask::Find {
+            masked: masked.to_owned(),
+            protocol: Some("tcp".to_owned()),
+            server: None,
+            from: 0,
+            to: i64::MAX,
+        }
     }
 
     #[test]
     fn a_client_asks_and_is_answered_over_the_socket() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
-        let server = Server::start(&path, sources()).unwrap();
+        let server = start(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut flows = Vec::new();
         ask(&path, find("203.0.113.1:61002"), |reply| flows.push(reply)).unwrap();
         let [Reply::Flow(record)] = flows.as_slice() else { panic!("one flow, not {flows:?}") };
         assert_eq!(record.client, "192.168.101.2:47244");
 
         let refused = ask(&path, find("203.0.113.1:x"), |_| {}).unwrap_err();
-        assert!(matches!(&refused, ControlError::Refused { message, .. } if message.contains("\"x\"")), "{refused}");
-        assert!(matches!(Server::start(&path, sources()), Err(ServerError::Taken(_))));
+        assert!(
+            matches!(&refused, ControlError::Refused { message, .. } if message.contains("\"x\"")),
+            "{refused}"
+        );
+        assert!(matches!(start(&path), Err(ServerError::Taken(_))));
         drop(server);
         assert!(!path.exists());
         assert!(matches!(ask(&path, Ask::Status, |_| {}), Err(ControlError::Connect { .. })));
@@ -239,7 +311,7 @@ mod tests {
         let path = folder.path().join("control.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        Server::start(&path, sources()).unwrap();
+        start(&path).unwrap();
     }
 
     #[test]

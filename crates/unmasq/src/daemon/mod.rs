@@ -23,6 +23,7 @@ use signal_hook::flag;
 
 use self::notify::{News, Notices};
 use crate::config::Config;
+use crate::failure::told;
 
 /// The first wait before a worker is started anew; doubled for each time that it ends early.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -127,7 +128,7 @@ impl Supervisor {
                 self.config = config;
                 match self.end_worker() {
                     Ok(()) => self.worker = Worker::Waiting { until: Instant::now(), wait: FIRST_WAIT },
-                    Err(error) => eprintln!("unmasq: {error:#}"),
+                    Err(error) => eprintln!("unmasq: {}", told(&error)),
                 }
             }
         }

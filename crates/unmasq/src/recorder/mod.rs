@@ -41,7 +41,7 @@ use self::place::{Place, Sockets, Surroundings, Uncovered};
 use self::privileges::Account;
 use self::reader::{Message, QUEUE, Read};
 use self::watchdog::Guard;
-use crate::control::server::{Server, Sources};
+use crate::control::server::{self, Bound, Server, Sources};
 use crate::control::{Covered, NamespaceStatus, Status};
 
 /// Accepted events are in the journal after at most this long.
@@ -82,7 +82,7 @@ pub(crate) struct Options {
     pub(crate) reliable: bool,
     /// Most bytes for the book of live flows.
     pub(crate) book_bytes: usize,
-    pub(crate) control: Option<PathBuf>,
+    pub(crate) control: Option<server::Place>,
     pub(crate) account: Option<Account>,
     /// No status lines.
     pub(crate) quiet: bool,
@@ -158,6 +158,8 @@ impl Recorder {
             privileges::hand_over(&options.ledger, account)
                 .with_context(|| format!("cannot give {} to {}", options.ledger.display(), account.name))?;
         }
+        let owner = options.account.as_ref().map(|account| account.uid);
+        let bound = options.control.as_ref().map(|place| Bound::bind(place, owner)).transpose()?;
         privileges::drop_to(options.account.as_ref(), options.namespaces == Namespaces::All)
             .context("cannot drop privileges")?;
 
@@ -193,11 +195,7 @@ impl Recorder {
         let covered = Arc::new(Mutex::new(Vec::new()));
         let sources =
             Sources { book: Arc::clone(&book), status: Arc::clone(&status), covered: Arc::clone(&covered) };
-        let server = options
-            .control
-            .as_ref()
-            .map(|path| Server::start(path, sources))
-            .transpose()?;
+        let server = bound.map(|bound| bound.serve(sources)).transpose()?;
         let mut recorder = Self {
             acceptance: Acceptance { book, writer, events: 0, refused: 0 },
             places: Vec::new(),

@@ -33,6 +33,16 @@ impl Account {
     }
 }
 
+/// The number of the group of that name in /etc/group, if there is one.
+pub(crate) fn group(name: &str) -> io::Result<Option<u32>> {
+    let groups = std::fs::read_to_string("/etc/group")?;
+    Ok(groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next()? == name).then_some(())?;
+        fields.nth(1)?.parse().ok()
+    }))
+}
+
 /// Gives the folder to the account, so that it can go on writing there. Files in it stay as they are: a recorder
 /// that ran as another user before says so by name when it meets them.
 pub(crate) fn hand_over(folder: &Path, account: &Account) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::*;
+use crate::failure::told;
 
 /// Messages taken from the queue between two looks at the clock.
 const BURST: usize = 64;
@@ -247,7 +248,7 @@ impl Recorder {
             let name = namespace.name().to_owned();
             let added = Sockets::open(namespace, &self.options.event_options()).and_then(|s| self.add(s));
             if let Err(error) = added {
-                eprintln!("unmasq: {name}: {error:#}");
+                eprintln!("unmasq: {name}: {}", told(&error));
             }
         }
     }
@@ -362,7 +363,7 @@ impl Recorder {
         match outcome {
             Ok(()) => {}
             Err(error) => {
-                let text = format!("{error:#}");
+                let text = told(&error);
                 if self.trouble.as_ref() != Some(&text) {
                     eprintln!("unmasq: {text}");
                     self.trouble = Some(text);

@@ -196,7 +196,7 @@ fn bound(bound: Bound, clock: Clock<'_>) -> String {
         Bound::Between(a, b) if !a.is_finite() && !b.is_finite() => "not known".to_owned(),
         Bound::Between(a, b) if !a.is_finite() => format!("before {}", clock.both(b)),
         Bound::Between(a, b) if !b.is_finite() => format!("after {}", clock.both(a)),
-        Bound::Between(a, b) => format!("between {} and {}", clock.both(a), clock.utc(b)),
+        Bound::Between(a, b) => format!("between {} and {}", clock.both(a), utc(b)),
         Bound::Open => "still open when last seen".to_owned(),
         Bound::Unknown => "not known".to_owned(),
     }
@@ -282,7 +282,7 @@ pub(super) fn missing(
                 let place =
                     namespace.map_or_else(|| missing.stream.clone(), |n| format!("{}/{n}", missing.stream));
                 let Period { from, to } = missing.gap.period;
-                writeln!(out, "  {place}  {} to {}: {}", clock.utc(from), clock.utc(to), missing.gap.reason)?;
+                writeln!(out, "  {place}  {} to {}: {}", utc(from), utc(to), missing.gap.reason)?;
             }
             other => writeln!(out, "  {other}")?,
         }
@@ -330,25 +330,19 @@ pub(super) struct Clock<'a>(pub(super) &'a TimeZone);
 impl Clock<'_> {
     /// `2026-11-21 08:57:28.173 UTC = 09:57:28.173 Europe/Berlin`.
     pub(super) fn both(self, time: Timestamp) -> String {
-        let utc = format!("{} UTC", self.utc(time));
+        let utc = format!("{} UTC", utc(time));
         let Some(here) = self.here(time) else { return utc };
         format!("{utc} = {here}")
-    }
-
-    /// `2026-11-21 08:57:28.173`, in UTC.
-    pub(super) fn utc(self, time: Timestamp) -> String {
-        zoned(time, &TimeZone::UTC)
-            .map_or_else(|| time.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
     }
 
     /// A bound, in UTC, as wide as any other.
     pub(super) fn short(self, bound: Bound) -> String {
         let text = match bound {
-            Bound::Exact(t) => self.utc(t),
-            Bound::Read(t) => format!("≤ {}", self.utc(t)),
-            Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", self.utc(b)),
-            Bound::Between(a, _) if a.is_finite() => format!("≥ {}", self.utc(a)),
-            Bound::Between(_, b) if b.is_finite() => format!("≤ {}", self.utc(b)),
+            Bound::Exact(t) => utc(t),
+            Bound::Read(t) => format!("≤ {}", utc(t)),
+            Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", utc(b)),
+            Bound::Between(a, _) if a.is_finite() => format!("≥ {}", utc(a)),
+            Bound::Between(_, b) if b.is_finite() => format!("≤ {}", utc(b)),
             Bound::Between(..) | Bound::Unknown => "not known".to_owned(),
             Bound::Open => "open".to_owned(),
         };
@@ -366,6 +360,12 @@ impl Clock<'_> {
         let name = self.0.iana_name().map(|n| format!(" {n}")).unwrap_or_default();
         Some(format!("{}{name}", here.strftime(format)))
     }
+}
+
+/// `2026-11-21 08:57:28.173`, in UTC.
+pub(super) fn utc(time: Timestamp) -> String {
+    zoned(time, &TimeZone::UTC)
+        .map_or_else(|| time.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
 }
 
 fn zoned(time: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
