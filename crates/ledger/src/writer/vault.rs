@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustc_hash::FxHashMap;
 use unmasq_flow::Timestamp;
 
-use super::tiers::{self, Piece};
+use super::tiers::{self, Phase, Piece};
 use crate::chain::{Chain, What};
 use crate::coverage::{CoverageFile, Mark};
 use crate::journal::{self, Summary};
@@ -50,6 +50,8 @@ pub(super) struct Vault {
     pub(super) hours: BTreeMap<i64, Vec<Piece>>,
     /// Hours in which a merge may be due.
     pub(super) touched: BTreeSet<i64>,
+    /// Hours that are over and were made one run since the stream was opened.
+    finished: BTreeSet<i64>,
     /// Hours with a damaged run, which cannot be merged.
     refused: BTreeSet<i64>,
     pub(super) tally: Tally,
@@ -103,6 +105,7 @@ impl Vault {
             coverage,
             hours: BTreeMap::new(),
             touched: BTreeSet::new(),
+            finished: BTreeSet::new(),
             refused: BTreeSet::new(),
             tally: Tally::default(),
             recent: FxHashMap::default(),
@@ -270,18 +273,30 @@ impl Vault {
             return true;
         }
         // A settled hour needs no second look until it gets another run.
-        self.touched.retain(|hour| !tiers::is_settled(*hour, now));
+        let finished = &mut self.finished;
+        self.touched.retain(|hour| {
+            let is_settled = tiers::is_settled(*hour, now);
+            if is_settled {
+                finished.insert(*hour);
+            }
+            !is_settled
+        });
         false
     }
 
     fn due(&self, now: Timestamp, is_final: bool) -> Option<(i64, Vec<u64>)> {
         self.touched.iter().copied().filter(|hour| !self.refused.contains(hour)).find_map(|hour| {
             let pieces = self.hours.get(&hour)?;
-            let inputs = if is_final {
-                (pieces.len() > 1).then_some(&pieces[..])
+            let phase = if is_final {
+                Phase::Ending
+            } else if !tiers::is_settled(hour, now) {
+                Phase::Live
+            } else if self.finished.contains(&hour) {
+                Phase::Finished
             } else {
-                tiers::plan(pieces, tiers::is_settled(hour, now))
-            }?;
+                Phase::Ending
+            };
+            let inputs = tiers::plan(pieces, phase)?;
             Some((hour, inputs.iter().map(|p| p.number).collect()))
         })
     }
@@ -364,6 +379,7 @@ impl Vault {
         }
         self.hours.remove(&hour);
         self.touched.remove(&hour);
+        self.finished.remove(&hour);
         Ok(())
     }
 
