@@ -54,8 +54,7 @@ fn print(out: &mut impl Write, overview: &Overview, when: &When) -> io::Result<(
         )?;
     }
     for client in &overview.clients {
-        let time =
-            |t: Option<unmasq_flow::Timestamp>| t.map_or_else(|| "not known".to_owned(), |t| page::utc(t));
+        let time = |t: Option<unmasq_flow::Timestamp>| t.map_or_else(|| "not known".to_owned(), page::utc);
         let last = if client.open > 0 { format!("{} open", client.open) } else { time(client.last) };
         let protocols: Vec<String> = client.protocols.iter().map(ToString::to_string).collect();
         let address = client.client.to_string();
@@ -68,6 +67,6 @@ fn print(out: &mut impl Write, overview: &Overview, when: &When) -> io::Result<(
             client.origin
         )?;
     }
-    page::missing(out, &overview.shortfalls, &overview.damage, clock)?;
+    page::missing(out, &overview.shortfalls, &overview.damage)?;
     page::notes_of(out, when.asked.notes.iter().cloned().chain(overview.silent.iter().cloned()))
 }

@@ -32,14 +32,13 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
         )?;
     }
     let mut failure = None;
-    let end =
-        history(&question, now, &mut witnesses, &mut |hit| match row(&mut out, &hit, args.json, clock) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failure = Some(error);
-                ControlFlow::Break(())
-            }
-        });
+    let end = history(&question, now, &mut witnesses, &mut |hit| match row(&mut out, &hit, args.json) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            failure = Some(error);
+            ControlFlow::Break(())
+        }
+    });
     if let Some(error) = failure {
         return Err(error.into());
     }
@@ -54,16 +53,16 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
             "the record is incomplete (see below)"
         };
         writeln!(out, "\n{} {flows}; {extent}", end.flows)?;
-        page::missing(&mut out, &end.shortfalls, &end.damage, clock)?;
+        page::missing(&mut out, &end.shortfalls, &end.damage)?;
         page::notes_of(&mut out, when.asked.notes.iter().cloned().chain(end.silent.iter().cloned()))?;
     }
     Ok(status(end.verdict()))
 }
 
-fn row(out: &mut impl Write, hit: &Hit, is_json: bool, clock: Clock<'_>) -> io::Result<()> {
+fn row(out: &mut impl Write, hit: &Hit, is_json: bool) -> io::Result<()> {
     if is_json {
         serde_json::to_writer(&mut *out, &StepReport::from(hit))?;
         return writeln!(out);
     }
-    writeln!(out, "{}", page::flow_row(&hit.flow, clock))
+    writeln!(out, "{}", page::flow_row(&hit.flow))
 }

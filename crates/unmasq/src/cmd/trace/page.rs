@@ -55,8 +55,8 @@ pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::
             }
         }
     }
-    neighbours(out, answer, clock)?;
-    missing(out, &answer.shortfalls, &answer.damage, clock)?;
+    neighbours(out, answer)?;
+    missing(out, &answer.shortfalls, &answer.damage)?;
     notes_of(out, when.asked.notes.iter().cloned().chain(notes(answer)))
 }
 
@@ -246,7 +246,7 @@ fn destinations(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     Ok(())
 }
 
-fn neighbours(out: &mut impl Write, answer: &Answer, clock: Clock<'_>) -> io::Result<()> {
+fn neighbours(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     let near = &answer.neighbours;
     if near.before.is_none() && near.after.is_none() {
         return Ok(());
@@ -257,21 +257,16 @@ fn neighbours(out: &mut impl Write, answer: &Answer, clock: Clock<'_>) -> io::Re
         format!("{} → {}  {}", flow.client, flow.server, flow.protocol)
     };
     if let Some(hit) = &near.before {
-        writeln!(out, "  before   ended {}  {}", clock.short(hit.flow.end), line(hit))?;
+        writeln!(out, "  before   ended {}  {}", short(hit.flow.end), line(hit))?;
     }
     if let Some(hit) = &near.after {
-        writeln!(out, "  after    began {}  {}", clock.short(hit.flow.start), line(hit))?;
+        writeln!(out, "  after    began {}  {}", short(hit.flow.start), line(hit))?;
     }
     Ok(())
 }
 
 /// What the record lacks.
-pub(super) fn missing(
-    out: &mut impl Write,
-    shortfalls: &[Shortfall],
-    damage: &[String],
-    clock: Clock<'_>,
-) -> io::Result<()> {
+pub(super) fn missing(out: &mut impl Write, shortfalls: &[Shortfall], damage: &[String]) -> io::Result<()> {
     if !shortfalls.is_empty() {
         writeln!(out, "\n{DOUBT}Not complete{DOUBT:#}")?;
     }
@@ -311,11 +306,11 @@ pub(super) fn notes_of(out: &mut impl Write, notes: impl Iterator<Item = String>
 }
 
 /// A flow in one line.
-pub(super) fn flow_row(flow: &Flow, clock: Clock<'_>) -> String {
+pub(super) fn flow_row(flow: &Flow) -> String {
     format!(
         "{}  {}  {:<6}  {:<22}  {:<22}  {}",
-        clock.short(flow.start),
-        clock.short(flow.end),
+        short(flow.start),
+        short(flow.end),
         flow.protocol,
         flow.client,
         flow.masked,
@@ -335,20 +330,6 @@ impl Clock<'_> {
         format!("{utc} = {here}")
     }
 
-    /// A bound, in UTC, as wide as any other.
-    pub(super) fn short(self, bound: Bound) -> String {
-        let text = match bound {
-            Bound::Exact(t) => utc(t),
-            Bound::Read(t) => format!("≤ {}", utc(t)),
-            Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", utc(b)),
-            Bound::Between(a, _) if a.is_finite() => format!("≥ {}", utc(a)),
-            Bound::Between(_, b) if b.is_finite() => format!("≤ {}", utc(b)),
-            Bound::Between(..) | Bound::Unknown => "not known".to_owned(),
-            Bound::Open => "open".to_owned(),
-        };
-        format!("{text:<25}")
-    }
-
     /// The same instant in the zone that was asked for, if that is not UTC; with the date where it is another one.
     fn here(self, time: Timestamp) -> Option<String> {
         let here = zoned(time, self.0)?;
@@ -366,6 +347,20 @@ impl Clock<'_> {
 pub(super) fn utc(time: Timestamp) -> String {
     zoned(time, &TimeZone::UTC)
         .map_or_else(|| time.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+}
+
+/// A bound, in UTC, as wide as any other.
+fn short(bound: Bound) -> String {
+    let text = match bound {
+        Bound::Exact(t) => utc(t),
+        Bound::Read(t) => format!("≤ {}", utc(t)),
+        Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", utc(b)),
+        Bound::Between(a, _) if a.is_finite() => format!("≥ {}", utc(a)),
+        Bound::Between(_, b) if b.is_finite() => format!("≤ {}", utc(b)),
+        Bound::Between(..) | Bound::Unknown => "not known".to_owned(),
+        Bound::Open => "open".to_owned(),
+    };
+    format!("{text:<25}")
 }
 
 fn zoned(time: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
