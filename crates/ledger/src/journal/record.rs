@@ -297,3 +297,114 @@ fn destination(bytes: &mut Bytes<'_>, shape: u16, v6: u16, kind: u16, kept: u16)
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use unmasq_flow::{Bound, Timestamp, Zones};
+
+    fn endpoint() -> impl Strategy<Value = Endpoint> {
+        let selector = prop_oneof![
+            Just(Selector::None),
+            any::<u16>().prop_map(Selector::Port),
+            any::<u16>().prop_map(Selector::Id)
+        ];
+        (any::<IpAddr>(), selector).prop_map(|(address, selector)| Endpoint::new(address, selector))
+    }
+
+    fn destination() -> impl Strategy<Value = Destination> {
+        prop_oneof![
+            endpoint().prop_map(Destination::Kept),
+            any::<u16>().prop_map(Destination::Hashed),
+            Just(Destination::Omitted)
+        ]
+    }
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        let any_time = (i64::MIN / 1_000_000 + 1..i64::MAX / 1_000_000).prop_map(Timestamp::from_millis);
+        let usual = (0..100_000_000i64).prop_map(|ms| Timestamp::from_millis(1_795_000_000_000 + ms));
+        prop_oneof![4 => usual, 1 => any_time, 1 => Just(Timestamp::MIN), 1 => Just(Timestamp::MAX)]
+    }
+
+    fn bound() -> impl Strategy<Value = Bound> {
+        prop_oneof![
+            time().prop_map(Bound::Exact),
+            time().prop_map(Bound::Read),
+            (time(), time()).prop_map(|(a, b)| Bound::Between(a.min(b), a.max(b))),
+            Just(Bound::Open),
+            Just(Bound::Unknown)
+        ]
+    }
+
+    fn flow() -> impl Strategy<Value = Flow> {
+        let count = || (any::<u64>(), any::<u64>()).prop_map(|(packets, bytes)| Count { packets, bytes });
+        let traffic =
+            prop::option::of((count(), count()).prop_map(|(original, reply)| Traffic { original, reply }));
+        let zones = (any::<u16>(), any::<u16>()).prop_map(|(original, reply)| Zones { original, reply });
+        let place = ("[a-z]{0,15}", zones, any::<u8>());
+        let ends = (endpoint(), destination(), destination(), any::<bool>(), endpoint());
+        let rest = (any::<u32>(), any::<u32>(), bound(), bound(), traffic);
+        (place, ends, rest).prop_map(|(place, ends, rest)| {
+            let server = if ends.3 { ends.1 } else { ends.2 };
+            Flow {
+                origin: Origin::new("gw1", &place.0).with_zones(place.1).shared(),
+                protocol: Protocol(place.2),
+                client: ends.0,
+                target: ends.1,
+                server,
+                masked: ends.4,
+                mark: rest.0,
+                status: Status(rest.1),
+                start: rest.2,
+                end: rest.3,
+                traffic: rest.4,
+                kernel_id: None,
+            }
+        })
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop_oneof![
+            Just(Kind::Opened),
+            Just(Kind::Ended),
+            Just(Kind::Whole),
+            any::<i64>().prop_map(Kind::Carried)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_reads_back(flow in flow(), kind in kind(), number: u16) {
+            let mut bytes = Vec::new();
+            put(&mut bytes, kind, number, &flow);
+            prop_assert!(bytes.len() < 256);
+            let raw = Raw::split(&mut Bytes(&bytes)).unwrap();
+            prop_assert!(raw.is_masked_as(flow.masked));
+            prop_assert!(raw.is_masked_as(Endpoint::address_only(flow.masked.address)));
+            let origin = flow.origin.clone();
+            prop_assert_eq!(raw.decode(|n| (n == number).then_some(origin)), Some((kind, flow)));
+        }
+
+        #[test]
+        fn every_origin_reads_back(namespace in "\\PC{0,80}", original: u16, reply: u16, number: u16) {
+            let origin = Origin::new("", &namespace).with_zones(Zones { original, reply });
+            let mut bytes = Vec::new();
+            put_origin(&mut bytes, number, &origin);
+            let read = Raw::split(&mut Bytes(&bytes)).and_then(Raw::origin_definition);
+            let (read_number, read) = read.unwrap();
+            prop_assert_eq!((read_number, read.zones), (number, origin.zones));
+            prop_assert!(namespace.starts_with(&*read.namespace));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut rest = Bytes(&bytes);
+            while let Some(raw) = Raw::split(&mut rest) {
+                raw.is_masked_as(Endpoint::v4([1, 2, 3, 4], 5));
+                raw.origin_definition();
+                raw.decode(|_| Some(Origin::default().shared()));
+            }
+        }
+    }
+}

@@ -5,6 +5,7 @@
 mod common;
 mod damage;
 mod full_disk;
+mod golden;
 mod kill;
 mod live;
 mod model;
