@@ -1,6 +1,6 @@
 //! One record of the journal: a flow that began, ended or goes on, in about 40 bytes.
 //!
-//! Writing one allocates nothing and is guarded by the bench `journal`. The masked endpoint stands at a fixed place, so
+//! Writing one allocates nothing and is guarded by the example `accept`. The masked endpoint stands at a fixed place, so
 //! that a look-up passes over the other records without decoding them.
 
 use std::net::IpAddr;

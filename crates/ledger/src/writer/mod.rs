@@ -232,7 +232,7 @@ impl Writer {
         self.journal_records += 1;
     }
 
-    /// Accepts a flow that began. Its end is not looked at. Hot: guarded by the bench `journal`.
+    /// Accepts a flow that began. Its end is not looked at. Hot: guarded by the example `accept`.
     pub fn opened(&mut self, flow: &Flow) {
         self.flows += 1;
         self.push(Kind::Opened, flow);
@@ -240,7 +240,7 @@ impl Writer {
 
     /// Accepts a flow that ended. `known`: it was accepted as opened before (by this writer, or it was in
     /// [`Recovery::open`]). An end of [`Bound::Unknown`](unmasq_flow::Bound) leaves the flow a candidate for ever.
-    /// Hot: guarded by the bench `journal`.
+    /// Hot: guarded by the example `accept`.
     pub fn ended(&mut self, flow: &Flow, known: bool) {
         if !known {
             self.flows += 1;
