@@ -71,18 +71,20 @@ pub enum Conversation {
     Answered,
     /// The far side never answered. A spoofed packet looks like this.
     OneSided,
-    /// No status bits were kept.
+    /// No status bits were kept, or the flow is open and was last seen at its beginning.
     Unknown,
 }
 
 impl Conversation {
-    /// From a flow's status.
-    pub fn of(status: Status) -> Self {
+    /// From a flow's status, as far as it says. The kernel tells of an answer when it lists the flow and when the flow
+    /// ends; of one that is open and known only by its beginning, silence is not known.
+    pub fn of(flow: &Flow) -> Self {
+        let status = flow.status;
         if status.has(Status::ASSURED) {
             Self::Assured
         } else if status.has(Status::SEEN_REPLY) {
             Self::Answered
-        } else if status == Status::default() {
+        } else if status == Status::default() || !flow.end.is_closed() {
             Self::Unknown
         } else {
             Self::OneSided

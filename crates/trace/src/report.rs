@@ -403,7 +403,7 @@ impl From<&Candidate> for CandidateReport {
                 Certainty::Sure => "sure",
                 Certainty::Possible => "possible",
             },
-            conversation: Conversation::of(candidate.outer().status).word(),
+            conversation: Conversation::of(candidate.outer()).word(),
             server_check: match candidate.hops[0].server {
                 ServerCheck::Same => Some("same"),
                 ServerCheck::SameHash => Some("same-hash"),

@@ -203,11 +203,12 @@ fn bound(bound: Bound, clock: Clock<'_>) -> String {
 }
 
 fn traffic(flow: &Flow) -> String {
-    let talk = match Conversation::of(flow.status) {
+    let talk = match Conversation::of(flow) {
         Conversation::Assured => "a conversation: both sides spoke",
         Conversation::Answered => "answered by the far side",
         Conversation::OneSided => "one-sided: the far side never answered (a forged packet looks like this)",
-        Conversation::Unknown => "no status recorded",
+        Conversation::Unknown if flow.end.is_closed() => "no status recorded",
+        Conversation::Unknown => "not known yet: last seen when it began",
     };
     let Some(traffic) = flow.traffic else { return talk.to_owned() };
     format!(
