@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use unmasq_flow::{Ask, Book, Bound, Endpoint, Flow, Limits, Origin, Period, Protocol, Timestamp};
 
 const FLOWS: u32 = 1_000_000;
+/// Alive at a time, in the part that is as under load.
+const ALIVE: u32 = 50_000;
 
 fn main() {
     let origin = Origin::new("gw1", "").shared();
@@ -67,7 +69,6 @@ fn main() {
 
     // As under load: 50,000 alive at a time, each opened and ended once, the ended kept for 5 s at 100,000 a second.
     let mut book = Book::new(Limits { max_bytes: 1 << 30, keep_ended: Duration::from_secs(5) });
-    const ALIVE: u32 = 50_000;
     let started = Instant::now();
     for i in 0..FLOWS {
         let now = Timestamp::from_nanos(i64::from(i) * 10_000);

@@ -1,8 +1,10 @@
 //! An address and what selects among the flows at it: a port, an id, or nothing.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
+
+use crate::Text;
 
 /// What selects one flow among others at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,24 +67,38 @@ impl Endpoint {
 }
 
 impl Endpoint {
-    fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
-        match (self.address, self.selector) {
-            (address, Selector::None) => write!(out, "{address}"),
-            (address, Selector::Id(id)) => write!(out, "{address}#{id}"),
-            (IpAddr::V4(v4), Selector::Port(port)) => write!(out, "{v4}:{port}"),
-            (IpAddr::V6(v6), Selector::Port(port)) => write!(out, "[{v6}]:{port}"),
+    /// The endpoint as it is written.
+    pub fn text(self) -> Text {
+        let mut text = Text::new();
+        match self.address {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                text.number(a.into());
+                for octet in [b, c, d] {
+                    text.push(b'.');
+                    text.number(octet.into());
+                }
+            }
+            IpAddr::V6(v6) => {
+                // There is room for every one.
+                let _ = match self.selector {
+                    Selector::Port(_) => write!(text, "[{v6}]"),
+                    Selector::None | Selector::Id(_) => write!(text, "{v6}"),
+                };
+            }
         }
+        if let Some(number) = self.selector.number() {
+            text.push(if matches!(self.selector, Selector::Id(_)) { b'#' } else { b':' });
+            text.number(number);
+        }
+        text
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.width().is_none() {
-            return self.write(f);
-        }
-        let mut text = String::new();
-        self.write(&mut text)?;
-        f.pad(&text)
+        let text = self.text();
+        if f.width().is_none() { f.write_str(text.as_str()) } else { f.pad(text.as_str()) }
     }
 }
 

@@ -35,6 +35,7 @@ mod flow;
 mod origin;
 mod protocol;
 pub mod record;
+mod text;
 mod time;
 
 pub use book::{Ask, Book, BookFull, Ended, Limits, Seen, Stats};
@@ -45,4 +46,5 @@ pub use evidence::{Evidence, Witness};
 pub use flow::{Count, Destination, DestinationPolicy, Flow, Status, Traffic};
 pub use origin::{Origin, Zones};
 pub use protocol::Protocol;
+pub use text::Text;
 pub use time::{Period, Timestamp};

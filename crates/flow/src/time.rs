@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::Text;
+
 /// A point in time: nanoseconds since the Unix epoch, UTC, uncorrected.
 ///
 /// Range: [`Timestamp::MIN`] and [`Timestamp::MAX`] stand for "since always" and "for ever"; arithmetic saturates there.
@@ -65,6 +67,73 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(i128::from(self.0) - i128::from(earlier.0)).unwrap_or(0))
     }
+
+    /// Date and time of day in UTC, rounded down to milliseconds, for people: `2026-11-21 08:57:28.173`. `None` for the
+    /// ends of time.
+    pub fn to_millis_text(self) -> Option<Text> {
+        self.is_finite().then(|| {
+            let mut text = self.to_seconds_text(b' ');
+            text.push(b'.');
+            text.padded(self.subsecond() / 1_000_000, 3);
+            text
+        })
+    }
+
+    /// RFC 3339 in UTC with as many digits as the value needs.
+    fn to_rfc_3339(self) -> Text {
+        let mut text = self.to_seconds_text(b'T');
+        let (mut fraction, mut digits) = (self.subsecond(), 9);
+        if fraction > 0 {
+            while fraction % 10 == 0 {
+                fraction /= 10;
+                digits -= 1;
+            }
+            text.push(b'.');
+            text.padded(fraction, digits);
+        }
+        text.push(b'Z');
+        text
+    }
+
+    /// Nanoseconds since the second began.
+    const fn subsecond(self) -> u32 {
+        self.0.rem_euclid(1_000_000_000) as u32
+    }
+
+    /// `2026-11-21T08:57:28`. The years of 64 bits of nanoseconds are 1677 to 2262: four digits, all of them.
+    fn to_seconds_text(self, separator: u8) -> Text {
+        let seconds = self.as_seconds();
+        let (year, month, day) = civil(seconds.div_euclid(86_400));
+        let of_day = seconds.rem_euclid(86_400) as u32;
+        let mut text = Text::new();
+        text.padded(year, 4);
+        for part in [month, day] {
+            text.push(b'-');
+            text.padded(part, 2);
+        }
+        text.push(separator);
+        text.padded(of_day / 3600, 2);
+        for part in [of_day / 60 % 60, of_day % 60] {
+            text.push(b':');
+            text.padded(part, 2);
+        }
+        text
+    }
+}
+
+/// Year, month and day of a day counted since the Unix epoch (Howard Hinnant, "chrono-compatible low-level date
+/// algorithms"), for years from 0 to 9999.
+const fn civil(day: i64) -> (u32, u32, u32) {
+    // Days since 0000-03-01: no year of a timestamp is before that.
+    let day = (day + 719_468) as u32;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    // Months counted from March.
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year + if month <= 2 { 1 } else { 0 }, month, day)
 }
 
 impl From<SystemTime> for Timestamp {
@@ -105,11 +174,7 @@ impl fmt::Display for Timestamp {
         match *self {
             Self::MIN => f.write_str("-inf"),
             Self::MAX => f.write_str("+inf"),
-            Self(nanos) => match jiff::Timestamp::from_nanosecond(i128::from(nanos)) {
-                Ok(time) => time.fmt(f),
-                // Unreachable: every i64 of nanoseconds is within jiff's range of years. Kept total all the same.
-                Err(_) => write!(f, "@{nanos}ns"),
-            },
+            _ => f.write_str(self.to_rfc_3339().as_str()),
         }
     }
 }
@@ -164,6 +229,22 @@ mod tests {
             "2026-11-21T08:57:28.173452Z"
         );
         assert_eq!(Timestamp::MAX.to_string(), "+inf");
+    }
+
+    #[test]
+    fn texts_are_those_of_a_calendar_library() {
+        let day = 86_400_000_000_000;
+        let spread = (-100_000..=100_000).map(|n: i64| n * (day + 1_234_567_891_234));
+        let edges = [i64::MIN + 1, i64::MAX - 1, -1, 0, 1, 999_999_999, 1_000_000, 951_782_400_000_000_000];
+        let whole = (-300..300).map(|n| n * 30_000_000_120_000_000);
+        for nanos in spread.chain(edges).chain(whole) {
+            let time = Timestamp::from_nanos(nanos);
+            let other = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap();
+            assert_eq!(time.to_string(), other.to_string());
+            let expected = other.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string();
+            assert_eq!(time.to_millis_text().map(|t| t.to_string()), Some(expected), "{nanos}");
+        }
+        assert!(Timestamp::MIN.to_millis_text().is_none());
     }
 
     #[test]

@@ -25,6 +25,8 @@ const MOST_LOOKED_AT: u64 = 200_000;
 #[derive(Debug)]
 pub struct LedgerWitness {
     ledger: Ledger,
+    /// The directory as text, with the separator that names of files follow.
+    prefix: String,
     streams: BTreeMap<String, Known>,
     /// What was found out about addresses. A process asks about few of them, again and again.
     standings: HashMap<IpAddr, BTreeMap<String, Standing>>,
@@ -50,12 +52,17 @@ impl LedgerWitness {
             let key = stream.destination_key().ok().flatten();
             streams.insert(stream.name().to_owned(), Known { kind, key });
         }
-        Ok(Self { ledger, streams, standings: HashMap::new(), never_masking: HashSet::new() })
+        let prefix = ledger.directory().join("").display().to_string();
+        Ok(Self { ledger, prefix, streams, standings: HashMap::new(), never_masking: HashSet::new() })
     }
 
     fn evidence(&self, hit: &unmasq_ledger::Hit) -> Evidence {
         let witness = if hit.is_import { By::Import } else { By::Ledger };
-        Evidence { witness, place: self.ledger.directory().join(&hit.place).display().to_string() }
+        // By hand: a list of all that a client did has a million of them.
+        let mut place = String::with_capacity(self.prefix.len() + hit.place.len());
+        place.push_str(&self.prefix);
+        place.push_str(&hit.place);
+        Evidence { witness, place }
     }
 
     fn hit(&self, hit: unmasq_ledger::Hit, server: ServerCheck) -> Hit {

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A witness says which flows it knows of, what it covers, and what it could not read. How each stores is its own
-//! affair. [`answer`] asks them all, takes what they say of the same flow together, looks behind clients that are masked
+//! affair. [`answer()`] asks them all, takes what they say of the same flow together, looks behind clients that are masked
 //! themselves, and says what is missing: it never says "nobody" when it means "I don't know".
 //!
 //! ```

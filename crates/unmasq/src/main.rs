@@ -1,13 +1,13 @@
 //! The binary: command line, configuration, wiring. Each command is a module of [`cmd`] that owns its flags.
 
 mod cmd;
+mod config;
 mod control;
 mod daemon;
-mod witness;
-mod config;
 mod failure;
-mod recorder;
 mod output;
+mod recorder;
+mod witness;
 
 use std::process::ExitCode;
 

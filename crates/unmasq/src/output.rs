@@ -32,7 +32,10 @@ mod tests {
     #[test]
     fn bytes_have_a_unit_that_fits() {
         let text = |n| Bytes(n).to_string();
-        assert_eq!([text(0), text(1023), text(1024), text(1_500_000)], ["0 B", "1023 B", "1.0 KiB", "1.4 MiB"]);
+        assert_eq!(
+            [text(0), text(1023), text(1024), text(1_500_000)],
+            ["0 B", "1023 B", "1.0 KiB", "1.4 MiB"]
+        );
         assert_eq!(text(u64::MAX), "16384.0 PiB");
     }
 }

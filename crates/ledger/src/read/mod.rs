@@ -6,6 +6,7 @@ mod same;
 pub(crate) mod source;
 pub(crate) mod unended;
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use crate::destination::DestinationKey;
 use crate::hold::{self, Hold};
 use crate::layout::{self, StreamKind};
 use crate::run::{AddressRange, Filter};
-use source::{Found as FoundRow, Stream};
+use source::{Found as FoundRow, Place, Stream};
 
 /// How many hours (that have anything) neighbours are looked for to either side.
 const NEIGHBOUR_HOURS: usize = 24;
@@ -212,8 +213,9 @@ impl Ledger {
         for StreamInfo { stream } in &self.streams {
             let mut live = stream.live(filter)?;
             damage.append(&mut live.damage);
+            let mut namer = Namer::new(stream);
             let done =
-                flows::flows(stream, filter, &live, &mut damage, &mut |found| each(hit(stream, found)))?;
+                flows::flows(stream, filter, &live, &mut damage, &mut |found| each(namer.hit(found)))?;
             if done.is_break() {
                 break;
             }
@@ -228,10 +230,43 @@ impl Ledger {
 }
 
 fn hit(stream: &Stream, found: FoundRow) -> Hit {
-    Hit {
-        flow: found.row.flow,
-        place: format!("{}/{}", stream.name, found.place),
-        stream: stream.name.clone(),
-        is_import: stream.kind.is_import,
+    Namer::new(stream).hit(found)
+}
+
+/// Makes hits of rows, with the file's name put together only where it is not that of the row before.
+struct Namer<'a> {
+    stream: &'a Stream,
+    /// Hour and number of the run that `text` names.
+    run: Option<(i64, u64)>,
+    text: String,
+}
+
+impl<'a> Namer<'a> {
+    fn new(stream: &'a Stream) -> Self {
+        Self { stream, run: None, text: String::new() }
+    }
+
+    fn hit(&mut self, found: FoundRow) -> Hit {
+        Hit {
+            flow: found.row.flow,
+            place: self.place(&found.place),
+            stream: self.stream.name.clone(),
+            is_import: self.stream.kind.is_import,
+        }
+    }
+
+    fn place(&mut self, place: &Place) -> String {
+        let Place::Run { hour, number, row } = *place else { return format!("{}/{place}", self.stream.name) };
+        let name = &self.stream.name;
+        if self.run != Some((hour, number)) {
+            self.text = format!("{name}/{}", Place::run_name(hour, number));
+            self.run = Some((hour, number));
+        }
+        // Row numbers have up to ten digits or so.
+        let mut text = String::with_capacity(self.text.len() + " row ".len() + 10);
+        text.push_str(&self.text);
+        text.push_str(" row ");
+        let _ = write!(text, "{row}");
+        text
     }
 }

@@ -63,6 +63,9 @@ impl Waiting {
 
     /// Takes out the row that the final row ends.
     pub(super) fn end(&mut self, last: &Row) -> Option<Found> {
+        if self.is_empty() {
+            return None;
+        }
         let key = tuples(&last.flow);
         let same = self.by_tuples.get_mut(&key)?;
         let at = same.iter().position(|one| is_same(&one.row, last))?;

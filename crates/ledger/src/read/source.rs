@@ -34,11 +34,18 @@ pub(crate) enum Place {
     Journal { number: u64, byte: u64 },
 }
 
+impl Place {
+    /// The run's file within its stream.
+    pub(crate) fn run_name(hour: i64, number: u64) -> String {
+        format!("{}/{number:06}.run", layout::hour_name(hour))
+    }
+}
+
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Run { hour, number, row } => {
-                write!(f, "{}/{number:06}.run row {row}", layout::hour_name(*hour))
+                write!(f, "{} row {row}", Self::run_name(*hour, *number))
             }
             Self::Journal { number, byte } => write!(f, "journal.{number:06} byte {byte}"),
         }

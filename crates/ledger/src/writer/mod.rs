@@ -15,6 +15,7 @@ mod syncer;
 mod tiers;
 mod vault;
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -263,15 +264,15 @@ impl Writer {
 
     /// Carries all flows that were alive when the hour (counted since the Unix epoch) began into it. To be called when
     /// an hour begins, also for an import whose flows can outlive it. Flushes as it goes.
-    pub fn carry<'a>(
+    pub fn carry(
         &mut self,
         hour: i64,
-        flows: impl IntoIterator<Item = &'a Flow>,
+        flows: impl IntoIterator<Item = impl Borrow<Flow>>,
     ) -> Result<(), LedgerError> {
         self.batch.close_records();
         let dropped = self.dropped;
         for flow in flows {
-            self.push(Kind::Carried(hour), flow);
+            self.push(Kind::Carried(hour), flow.borrow());
             if self.batch.len() > 1 << 20 {
                 self.write()?;
             }

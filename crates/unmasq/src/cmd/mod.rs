@@ -8,9 +8,9 @@ mod config;
 mod daemon;
 mod doctor;
 mod generate;
-mod status;
 mod ledger;
 mod record;
+mod status;
 mod trace;
 mod watchdog;
 

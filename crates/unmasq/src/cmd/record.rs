@@ -131,10 +131,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
 fn account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
     let find = |name| Account::find(name).context("cannot read /etc/passwd");
     let account = match name {
-        Some(name) => Some(
-            find(name)?
-                .with_context(|| format!("there is no account {name:?}; make it with `useradd --system {name}`"))?,
-        ),
+        Some(name) => Some(find(name)?.with_context(|| {
+            format!("there is no account {name:?}; make it with `useradd --system {name}`")
+        })?),
         None => find(DEFAULT_ACCOUNT)?,
     };
     // Only root can become another.

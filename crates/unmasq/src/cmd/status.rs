@@ -35,8 +35,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
             status = Some(s);
         }
     })?;
-    let status =
-        status.ok_or_else(|| Failure::with_exit(2, anyhow::anyhow!("the recorder gave no status; is it another version?")))?;
+    let status = status.ok_or_else(|| {
+        Failure::with_exit(2, anyhow::anyhow!("the recorder gave no status; is it another version?"))
+    })?;
     let mut out = anstream::stdout();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &status)?;
@@ -51,7 +52,8 @@ fn print(out: &mut impl Write, s: &Status) -> std::io::Result<()> {
     writeln!(out, "recorder   unmasq {}, process {}, stream {} in {}", s.version, s.pid, s.stream, s.ledger)?;
     for n in &s.namespaces {
         let name = if n.name.is_empty() { "(own)" } else { &n.name };
-        let since = n.covered_since.as_ref().map_or("not covered".to_owned(), |t| format!("covered since {t}"));
+        let since =
+            n.covered_since.as_ref().map_or("not covered".to_owned(), |t| format!("covered since {t}"));
         let mode = if n.reliable { "reliable" } else { "best effort" };
         writeln!(out, "namespace  {name}: {since}, {mode}, {} overruns", n.overruns)?;
     }

@@ -14,7 +14,9 @@ pub(crate) enum ControlError {
     Connect { path: PathBuf, source: io::Error },
     #[error("the recorder at {path} broke off: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("the recorder at {path} answered {line:?}, which this version of unmasq does not understand: {source}")]
+    #[error(
+        "the recorder at {path} answered {line:?}, which this version of unmasq does not understand: {source}"
+    )]
     Reply { path: PathBuf, line: String, source: serde_json::Error },
     #[error("the recorder at {path} refused: {message}")]
     Refused { path: PathBuf, message: String },
@@ -26,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Asks, and gives each line of the reply but the last.
 pub(crate) fn ask(path: &Path, ask: Ask, mut each: impl FnMut(Reply)) -> Result<(), ControlError> {
     let io = |source| ControlError::Io { path: path.to_owned(), source };
-    let mut stream =
-        UnixStream::connect(path).map_err(|source| ControlError::Connect { path: path.to_owned(), source })?;
+    let mut stream = UnixStream::connect(path)
+        .map_err(|source| ControlError::Connect { path: path.to_owned(), source })?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
     let request = serde_json::to_string(&Request { version: VERSION, ask }).map_err(|e| io(e.into()))?;
     stream.write_all(request.as_bytes()).and_then(|()| stream.write_all(b"\n")).map_err(io)?;
@@ -35,7 +37,9 @@ pub(crate) fn ask(path: &Path, ask: Ask, mut each: impl FnMut(Reply)) -> Result<
         let line = line.map_err(io)?;
         match serde_json::from_str(&line) {
             Ok(Reply::End { .. }) => return Ok(()),
-            Ok(Reply::Error(message)) => return Err(ControlError::Refused { path: path.to_owned(), message }),
+            Ok(Reply::Error(message)) => {
+                return Err(ControlError::Refused { path: path.to_owned(), message });
+            }
             Ok(reply) => each(reply),
             Err(source) => {
                 let line = line.chars().take(120).collect();

@@ -101,7 +101,8 @@ impl Supervisor {
                     if status.code() == Some(2) && since.elapsed() < HEALTHY {
                         bail!("the recorder cannot start with this configuration (its message is above)");
                     }
-                    let next = if since.elapsed() >= HEALTHY { FIRST_WAIT } else { (*wait * 2).min(LONGEST_WAIT) };
+                    let next =
+                        if since.elapsed() >= HEALTHY { FIRST_WAIT } else { (*wait * 2).min(LONGEST_WAIT) };
                     eprintln!("unmasq: the recorder ended ({status}); starting it again in {next:?}");
                     self.worker = Worker::Waiting { until: Instant::now() + next, wait: next };
                 } else if heard.elapsed() > SILENCE {

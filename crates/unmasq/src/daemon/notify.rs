@@ -46,7 +46,10 @@ impl Notices {
         match self.socket.recv(&mut bytes) {
             Ok(length) => Ok(parse(&String::from_utf8_lossy(&bytes[..length]))),
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+                ) =>
             {
                 Ok(Vec::new())
             }
@@ -85,9 +88,9 @@ mod tests {
 
     #[test]
     fn what_a_worker_says_is_heard_and_the_rest_passed_over() {
-        assert_eq!(parse("READY=1\nSTATUS=all well = yes\nMAINPID=7\nSTOPPING=1\nnonsense"), [
-            News::Ready,
-            News::Status("all well = yes".to_owned())
-        ]);
+        assert_eq!(
+            parse("READY=1\nSTATUS=all well = yes\nMAINPID=7\nSTOPPING=1\nnonsense"),
+            [News::Ready, News::Status("all well = yes".to_owned())]
+        );
     }
 }

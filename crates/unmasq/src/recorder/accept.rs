@@ -54,11 +54,11 @@ impl Acceptance {
                 }
                 EventKind::New | EventKind::Update => {
                     let seen = book.open(&flow, read_at);
-                    self.refused += enter(&mut self.writer, &flow, seen);
+                    self.refused += enter(&mut self.writer, &flow, &seen);
                 }
                 EventKind::Listed => {
                     let seen = book.list(&flow, read_at);
-                    self.refused += enter(&mut self.writer, &flow, seen);
+                    self.refused += enter(&mut self.writer, &flow, &seen);
                 }
             }
         }
@@ -76,20 +76,16 @@ impl Acceptance {
     /// An hour has begun: every flow that is alive is carried into it.
     pub(super) fn carry(&mut self, hour: i64) -> Result<(), LedgerError> {
         let book = self.book.lock();
-        for flow in book.live() {
-            self.writer.carry_one(hour, &flow);
-        }
-        drop(book);
-        self.writer.carry_done(hour)
+        self.writer.carry(hour, book.live())
     }
 }
 
 /// Tells the ledger what opening a flow in the book came to; gives how many flows the full book refused.
-fn enter(writer: &mut Writer, flow: &Flow, seen: Result<Seen, BookFull>) -> u64 {
+fn enter(writer: &mut Writer, flow: &Flow, seen: &Result<Seen, BookFull>) -> u64 {
     match seen {
         Ok(Seen::Known | Seen::Stale) => return 0,
         Ok(Seen::Opened) | Err(_) => {}
-        Ok(Seen::Replaced(ref before)) => writer.ended(before, true),
+        Ok(Seen::Replaced(before)) => writer.ended(before, true),
     }
     writer.opened(flow);
     u64::from(seen.is_err())

@@ -26,23 +26,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use unmasq_flow::{
-    Book, ClockReading, DestinationPolicy, Gap, GapReason, Limits, Period, Scope, ScopeKind, Timestamp,
-};
+use unmasq_flow::{Book, DestinationPolicy, Limits, ScopeKind, Timestamp};
 use unmasq_ledger::{CoverageEvent, Retention, Writer, WriterOptions};
 use unmasq_netfilter::conntrack::{Event, EventOptions};
 use unmasq_netfilter::netns::Namespace;
 
 use self::accept::Acceptance;
 use self::dumps::Dumps;
-use self::place::{Place, Sockets, Surroundings, Uncovered};
+use self::place::{Place, Sockets};
 use self::privileges::Account;
-use self::reader::{Message, QUEUE, Read};
+use self::reader::{Message, QUEUE};
 use self::watchdog::Guard;
 use crate::control::server::{self, Bound, Server, Sources};
-use crate::control::{Covered, NamespaceStatus, Status};
+use crate::control::{Covered, Status};
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -101,7 +99,9 @@ impl Options {
     fn list_namespaces(&self) -> anyhow::Result<Vec<Namespace>> {
         Ok(match &self.namespaces {
             Namespaces::Own => vec![Namespace::current()],
-            Namespaces::Named(names) => names.iter().map(|n| Namespace::named(n)).collect::<Result<_, _>>()?,
+            Namespaces::Named(names) => {
+                names.iter().map(|n| Namespace::named(n)).collect::<Result<_, _>>()?
+            }
             Namespaces::All => Namespace::all_named()?,
         })
     }
@@ -133,9 +133,12 @@ pub(crate) struct Recorder {
     status: Arc<Mutex<Status>>,
     covered: Arc<Mutex<Vec<Covered>>>,
     server: Option<Server>,
-    hour: i64,
+    /// The hour into which all that is alive was carried last.
+    carried: Option<i64>,
     lost: u64,
+    /// The last error, until it is mended.
     trouble: Option<String>,
+    is_disk_refusing: bool,
     sample: (Instant, u64),
 }
 
@@ -211,9 +214,10 @@ impl Recorder {
             status,
             covered,
             server,
-            hour: now.hour(),
+            carried: None,
             lost: 0,
             trouble: None,
+            is_disk_refusing: false,
             sample: (Instant::now(), 0),
             options,
         };
@@ -229,7 +233,10 @@ impl Recorder {
         for namespace in &recovery.namespaces {
             if !recorder.places.iter().flatten().any(|place| place.namespace.name() == &**namespace) {
                 let clock = clock::read();
-                recorder.acceptance.writer.cover(CoverageEvent::Stopped { namespace: Some(namespace.clone()), clock });
+                recorder
+                    .acceptance
+                    .writer
+                    .cover(CoverageEvent::Stopped { namespace: Some(namespace.clone()), clock });
             }
         }
         recorder.renew_status();

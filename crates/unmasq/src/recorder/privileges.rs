@@ -64,7 +64,10 @@ pub(crate) fn drop_to(account: Option<&Account>, opens_namespaces: bool) -> io::
         set_thread_uid(Uid::from_raw(account.uid))?;
     }
     // Nothing inheritable: the watchdog, this program again, needs no capability.
-    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() })?;
+    set_capabilities(
+        None,
+        CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
+    )?;
     set_no_new_privs(true)?;
     Ok(())
 }

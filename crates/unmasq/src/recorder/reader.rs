@@ -22,7 +22,7 @@ const QUIET: Duration = Duration::from_millis(50);
 
 /// Events as they were read.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct Reading {
     /// The place (namespace) by its number in the recorder.
     pub(super) place: usize,
     pub(super) events: Vec<Event>,
@@ -42,7 +42,7 @@ pub(super) struct Read {
 /// What readers and dumps put into the queue.
 #[derive(Debug)]
 pub(super) enum Message {
-    Read(Read),
+    Read(Reading),
     /// A part of a dump.
     Listed {
         place: usize,
@@ -88,7 +88,15 @@ impl Reader {
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let rounds = Arc::new(AtomicU64::new(0));
-        let task = Task { place, socket, queue, spare, stop: Arc::clone(&stop), rounds: Arc::clone(&rounds), addresses };
+        let task = Task {
+            place,
+            socket,
+            queue,
+            spare,
+            stop: Arc::clone(&stop),
+            rounds: Arc::clone(&rounds),
+            addresses,
+        };
         task.share_addresses();
         // Names of threads have 15 characters.
         let name: String = format!("read {name}").chars().take(15).collect();
@@ -156,7 +164,7 @@ impl Task {
             if received.scope_grew {
                 self.share_addresses();
             }
-            let read = Read {
+            let read = Reading {
                 place: self.place,
                 // What came while the batch was read may be in it or not; what came before it was asked for is.
                 drained_at: (!batch.is_full()).then_some(asked_at),

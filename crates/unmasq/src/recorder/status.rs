@@ -1,7 +1,7 @@
 //! What a recorder says of itself: once a minute on standard error, and whenever the control socket asks.
 
-use crate::output::Bytes;
 use crate::control::Status;
+use crate::output::Bytes;
 
 /// The line of the minute.
 pub(super) fn line(status: &Status) -> String {

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use unmasq_netfilter::reliable;
 
@@ -224,8 +224,8 @@ fn fill_percent(count: &File, max: Option<u64>) -> Option<u64> {
     let mut bytes = [0_u8; 32];
     let read = count.read_at(&mut bytes, 0).ok()?;
     let count: u64 = std::str::from_utf8(&bytes[..read]).ok()?.trim().parse().ok()?;
-    // A maximum of 0 means none.
-    max.map(|max| if max == 0 { 0 } else { count * 100 / max })
+    // A maximum of 0 means none, so it is never full.
+    max.map(|max| (count * 100).checked_div(max).unwrap_or(0))
 }
 
 fn number(path: &str) -> Option<u64> {

@@ -1,8 +1,19 @@
 //! The recorder's main loop: what it does with each message, and what every tenth of a second, second and minute ask.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use super::*;
+use anyhow::Context;
+use crossbeam_channel::RecvTimeoutError;
+use unmasq_flow::{ClockReading, Gap, GapReason, Period, Scope, Timestamp};
+use unmasq_ledger::CoverageEvent;
+use unmasq_netfilter::conntrack::Event;
+use unmasq_netfilter::netns::Namespace;
+
+use super::place::{Place, Sockets, Surroundings, Uncovered};
+use super::reader::{Message, Reading};
+use super::{FLUSH, MINUTE, Namespaces, Recorder, SECOND, SILENT_DUMP, Wishes, clock, status, watchdog};
+use crate::control::{Covered, NamespaceStatus, Status};
 use crate::failure::told;
 
 /// Messages taken from the queue between two looks at the clock.
@@ -31,8 +42,7 @@ impl Recorder {
             self.tell_covered();
             if flushed.elapsed() >= FLUSH {
                 flushed = Instant::now();
-                let flushed = self.acceptance.writer.flush();
-                self.note(flushed.map_err(Into::into));
+                self.flush();
             }
             if second.elapsed() >= SECOND {
                 second = Instant::now();
@@ -55,7 +65,10 @@ impl Recorder {
                 self.reconcile(place);
             }
             Message::DumpFailed { place, reason } => {
-                eprintln!("unmasq: {}: listing the kernel's table failed: {reason}; trying again", self.name_of(place));
+                eprintln!(
+                    "unmasq: {}: listing the kernel's table failed: {reason}; trying again",
+                    self.name_of(place)
+                );
                 self.is_dumping = false;
                 self.dump_queue.retain(|&waiting| waiting != place);
                 self.dump_queue.push_back(place);
@@ -67,8 +80,9 @@ impl Recorder {
         }
     }
 
-    fn take_read(&mut self, read: Read) {
-        let Read { place: number, events, read_at, drained_at, overrun, dropped, damaged, scope_grew } = read;
+    fn take_read(&mut self, read: Reading) {
+        let Reading { place: number, events, read_at, drained_at, overrun, dropped, damaged, scope_grew } =
+            read;
         let Some(Some(place)) = self.places.get_mut(number) else { return };
         let since = place.drained_at;
         let mut needs_dump = scope_grew;
@@ -106,7 +120,8 @@ impl Recorder {
     // --- dumps ---
 
     fn order_dump(&mut self, place: usize) {
-        let is_next = self.dump_queue.iter().skip(usize::from(self.is_dumping)).any(|&waiting| waiting == place);
+        let is_next =
+            self.dump_queue.iter().skip(usize::from(self.is_dumping)).any(|&waiting| waiting == place);
         if !is_next {
             self.dump_queue.push_back(place);
         }
@@ -145,7 +160,9 @@ impl Recorder {
         match uncovered {
             None => {}
             Some(Uncovered::NotYet) => self.cover_from(number),
-            Some(Uncovered::Since(since, reason)) => self.state_gap(number, Period::new(since, finished), reason),
+            Some(Uncovered::Since(since, reason)) => {
+                self.state_gap(number, Period::new(since, finished), reason);
+            }
         }
         self.dumped = None;
         self.is_dumping = false;
@@ -178,7 +195,12 @@ impl Recorder {
 
     fn state_gap(&mut self, number: usize, period: Period, reason: GapReason) {
         let namespace = Some(self.name_of(number).into());
-        eprintln!("unmasq: {}: not covered from {} to {}: {reason}", self.label_of(number), period.from, period.to);
+        eprintln!(
+            "unmasq: {}: not covered from {} to {}: {reason}",
+            self.label_of(number),
+            period.from,
+            period.to
+        );
         self.acceptance.writer.cover(CoverageEvent::Gap(Gap { period, namespace, reason }));
     }
 
@@ -258,11 +280,7 @@ impl Recorder {
     fn every_second(&mut self, wishes: &Wishes) {
         let clock = clock::read();
         self.acceptance.writer.cover(CoverageEvent::Alive { clock: self.accepted_until(clock) });
-        if clock.wall.hour() > self.hour {
-            self.hour = clock.wall.hour();
-            let carried = self.acceptance.carry(self.hour);
-            self.note(carried.map_err(Into::into));
-        }
+        self.carry(clock.wall.hour());
         self.look_for_namespaces();
         for number in 0..self.places.len() {
             self.look_after(number, clock.wall);
@@ -277,16 +295,17 @@ impl Recorder {
 
     /// Lets the control socket say how far the book goes.
     fn tell_covered(&self) {
-        let covered = self.places.iter().flatten().filter(|place| place.uncovered.is_none()).filter_map(|place| {
-            Some(Covered {
-                stream: self.options.stream.clone(),
-                namespace: place.namespace.name().to_owned(),
-                scope: self.options.scope.word().to_owned(),
-                destinations: self.options.destinations.word().to_owned(),
-                since: place.covered_since?.as_nanos(),
-                until: place.drained_at.as_nanos(),
-            })
-        });
+        let covered =
+            self.places.iter().flatten().filter(|place| place.uncovered.is_none()).filter_map(|place| {
+                Some(Covered {
+                    stream: self.options.stream.clone(),
+                    namespace: place.namespace.name().to_owned(),
+                    scope: self.options.scope.word().to_owned(),
+                    destinations: self.options.destinations.word().to_owned(),
+                    since: place.covered_since?.as_nanos(),
+                    until: place.drained_at.as_nanos(),
+                })
+            });
         let mut told = self.covered.lock();
         told.clear();
         told.extend(covered);
@@ -295,9 +314,25 @@ impl Recorder {
     /// The moment up to which everything that the kernel sent has been accepted. Only that far is the record complete:
     /// what is still queued would die with us.
     fn accepted_until(&self, now: ClockReading) -> ClockReading {
-        let drained = self.places.iter().flatten().filter(|p| p.covered_since.is_some()).map(|p| p.drained_at).min();
+        let drained =
+            self.places.iter().flatten().filter(|p| p.covered_since.is_some()).map(|p| p.drained_at).min();
         let lag = drained.map_or(Duration::ZERO, |at| now.wall.since(at));
         ClockReading { wall: now.wall - lag, boot: now.boot.saturating_sub(lag), ..now }
+    }
+
+    /// At the start and when an hour begins, every flow that is alive gets a row in the hour, so that a trace need not
+    /// look into earlier ones. At the start only once it is known what is alive.
+    fn carry(&mut self, hour: i64) {
+        let knows_all = self.places.iter().flatten().all(|p| p.uncovered != Some(Uncovered::NotYet));
+        // An hour that was carried stays so when the clock is set back into it.
+        if !knows_all || self.carried.is_some_and(|carried| hour <= carried) {
+            return;
+        }
+        let outcome = self.acceptance.carry(hour);
+        if outcome.is_ok() {
+            self.carried = Some(hour);
+        }
+        self.note(outcome.map_err(Into::into));
     }
 
     fn look_after(&mut self, number: usize, now: Timestamp) {
@@ -326,7 +361,9 @@ impl Recorder {
             outcome = guard.progress();
         }
         match outcome.and_then(|()| guard.switched()) {
-            Err(error) => self.note(Err(anyhow::Error::from(error).context("the watchdog of reliable mode is gone"))),
+            Err(error) => {
+                self.note(Err(anyhow::Error::from(error).context("the watchdog of reliable mode is gone")));
+            }
             Ok(switched) => {
                 for switch in switched {
                     self.take_switch(&switch);
@@ -356,6 +393,17 @@ impl Recorder {
         }
     }
 
+    /// What was accepted goes to the operating system. While the disk takes nothing it waits in memory.
+    fn flush(&mut self) {
+        let outcome = self.acceptance.writer.flush();
+        if outcome.is_ok() && std::mem::take(&mut self.is_disk_refusing) {
+            eprintln!("unmasq: the disk takes what is recorded again");
+            self.trouble = None;
+        }
+        self.is_disk_refusing = outcome.is_err();
+        self.note(outcome.map_err(Into::into));
+    }
+
     // --- saying how it is ---
 
     /// Keeps the last trouble for the status, and prints it when it is new.
@@ -378,7 +426,8 @@ impl Recorder {
             let book = self.acceptance.book.lock();
             (book.stats().live as u64, book.bytes() as u64)
         };
-        let (since, events_before) = std::mem::replace(&mut self.sample, (Instant::now(), self.acceptance.events));
+        let (since, events_before) =
+            std::mem::replace(&mut self.sample, (Instant::now(), self.acceptance.events));
         let elapsed = since.elapsed().as_secs_f64().max(0.001);
         let rate = (self.acceptance.events - events_before) as f64 / elapsed;
         let namespaces = self.places.iter().flatten().map(|place| NamespaceStatus {
@@ -409,7 +458,10 @@ impl Recorder {
     }
 
     fn name_of(&self, place: usize) -> String {
-        self.places.get(place).and_then(Option::as_ref).map_or_else(String::new, |p| p.namespace.name().to_owned())
+        self.places
+            .get(place)
+            .and_then(Option::as_ref)
+            .map_or_else(String::new, |p| p.namespace.name().to_owned())
     }
 
     fn label_of(&self, place: usize) -> String {

@@ -7,8 +7,8 @@ use unmasq_flow::{
     Coverage, DestinationPolicy, Evidence, Flow, Period, Scope, ScopeKind, Timestamp, Witness as Kind,
 };
 use unmasq_trace::{
-    ClientQuestion, Closing, Hit, Question, ServerCheck, Standing, StreamCoverage, StreamKind, Testimony, Witness,
-    WitnessError,
+    ClientQuestion, Closing, Hit, Question, ServerCheck, Standing, StreamCoverage, StreamKind, Testimony,
+    Witness, WitnessError,
 };
 
 use crate::control::client::{ControlError, ask};
@@ -32,7 +32,10 @@ impl BookWitness {
     }
 
     fn flows(&self, question: Ask) -> Result<(Vec<Flow>, Vec<StreamCoverage>), WitnessError> {
-        let silent = |reason: String| WitnessError::Silent { what: format!("the recorder at {}", self.socket.display()), reason };
+        let silent = |reason: String| WitnessError::Silent {
+            what: format!("the recorder at {}", self.socket.display()),
+            reason,
+        };
         let mut flows = Vec::new();
         let mut coverage = Vec::new();
         let mut refused = None;

@@ -1,8 +1,8 @@
 //! The kernel's own connection tables: of this namespace and of those in /run/netns. They know what is alive, now.
 
 use unmasq_flow::{
-    Coverage, DestinationPolicy, Endpoint, Evidence, Flow, Origin, Period, Protocol, Scope, ScopeKind, Selector,
-    Timestamp, Witness as Kind,
+    Coverage, DestinationPolicy, Endpoint, Evidence, Flow, Origin, Period, Protocol, Scope, ScopeKind,
+    Selector, Timestamp, Witness as Kind,
 };
 use unmasq_netfilter::conntrack::{Direction, Dumper, Entry, Event, EventKind, Tuple};
 use unmasq_netfilter::netns::Namespace;

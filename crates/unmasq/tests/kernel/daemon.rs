@@ -96,5 +96,9 @@ fn a_changed_configuration_is_taken_up_and_a_wrong_one_changes_nothing() {
     daemon.await_recorder(first);
     let status = daemon.running.take().unwrap().stop(PATIENCE).unwrap();
     assert!(status.success(), "{status}");
-    assert!(!daemon.recording.control.exists(), "its recorder has left as well: {}", text(&daemon.recording.control));
+    assert!(
+        !daemon.recording.control.exists(),
+        "its recorder has left as well: {}",
+        text(&daemon.recording.control)
+    );
 }

@@ -26,7 +26,10 @@ fn zones_tell_clients_with_the_same_address_apart() {
 fn two_gateways_with_the_same_addresses_are_two_origins() {
     let lab = Lab::new().unwrap();
     let other_lab = Lab::new().unwrap();
-    let networks = [Network::build(&lab, Plan::default()).unwrap(), Network::build(&other_lab, Plan::default()).unwrap()];
+    let networks = [
+        Network::build(&lab, Plan::default()).unwrap(),
+        Network::build(&other_lab, Plan::default()).unwrap(),
+    ];
     let names = [networks[0].gateway.name(), networks[1].gateway.name()];
     let recording = Recording::start(&lab, &names, &[]);
     for (network, name) in networks.iter().zip(names) {

@@ -24,7 +24,11 @@ fn what_was_accepted_survives_a_kill_at_any_moment() {
         recording.kill();
         for talk in &talks {
             let to = talk.server.to_string();
-            assert_eq!(recording.clients(talk, &["--to", &to]), [talk.client.to_string()], "round {round}: {talk:?}");
+            assert_eq!(
+                recording.clients(talk, &["--to", &to]),
+                [talk.client.to_string()],
+                "round {round}: {talk:?}"
+            );
         }
         let (answer, code) = recording.trace(&[&talks[0].masked.to_string(), "--at", &now()]);
         assert_eq!((code, &answer["complete"]), (4, &false.into()), "nobody recorded this moment: {answer}");

@@ -32,7 +32,11 @@ impl Recording {
 
     /// Where a recorder of this lab would write and listen.
     pub(crate) fn at(lab: &Lab) -> Self {
-        Self { ledger: lab.scratch().join("ledger"), control: lab.scratch().join("control.sock"), running: None }
+        Self {
+            ledger: lab.scratch().join("ledger"),
+            control: lab.scratch().join("control.sock"),
+            running: None,
+        }
     }
 
     /// Starts a recorder anew on the same ledger.
@@ -46,7 +50,8 @@ impl Recording {
         self.running = Some(Running::start(&mut command).expect("the recorder starts"));
         eventually("the recorder covers every namespace", || {
             let status = self.status()?;
-            let covered = status["namespaces"].as_array()?.iter().filter(|n| n["covered_since"].is_string()).count();
+            let covered =
+                status["namespaces"].as_array()?.iter().filter(|n| n["covered_since"].is_string()).count();
             (covered >= namespaces.len()).then_some(())
         });
     }
@@ -76,17 +81,26 @@ impl Recording {
 
     /// `unmasq trace --json` over this ledger: the answer and the exit status.
     pub(crate) fn trace(&self, words: &[&str]) -> (Value, i32) {
-        let mut all = vec!["trace", "--json", "--ledger", text(&self.ledger), "--control", text(&self.control)];
+        let mut all =
+            vec!["trace", "--json", "--ledger", text(&self.ledger), "--control", text(&self.control)];
         all.extend(words);
         let (out, code) = unmasq(&all);
-        let answer = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: exit {code}: {e}: {out}"));
+        let answer =
+            serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: exit {code}: {e}: {out}"));
         (answer, code)
     }
 
     /// All that a client did: the flows of `unmasq trace --client`, one JSON line each, without the closing line.
     pub(crate) fn client_flows(&self, address: &str) -> Vec<Value> {
         let (out, _) = unmasq(&[
-            "trace", "--json", "--ledger", text(&self.ledger), "--client", address, "--since", "2020-01-01T00:00:00Z",
+            "trace",
+            "--json",
+            "--ledger",
+            text(&self.ledger),
+            "--client",
+            address,
+            "--since",
+            "2020-01-01T00:00:00Z",
         ]);
         let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"));
         lines.filter(|line| line["masked"].is_string()).collect()

@@ -30,14 +30,17 @@ fn every_client_behind_a_masquerade_is_found() {
 #[test]
 fn a_port_shared_by_two_clients_lists_both_and_the_server_decides() {
     let lab = Lab::new().unwrap();
-    let rule = Rule::Snat { from: "192.168.0.0/16".into(), to: Network::PUBLIC.into(), ports: Some(40_000..=40_000) };
+    let rule = Rule::Snat {
+        from: "192.168.0.0/16".into(),
+        to: Network::PUBLIC.into(),
+        ports: Some(40_000..=40_000),
+    };
     let network = Network::build(&lab, Plan { rules: vec![rule], ..Plan::default() }).unwrap();
     let recording = Recording::start(&lab, &[network.gateway.name()], &[]);
     let servers: Vec<Server> =
         (0..2).map(|n| Server::tcp(&network.servers, network.server(n, 80)).unwrap()).collect();
-    let talks: Vec<_> = (0..2)
-        .map(|n| client::tcp(&network.clients[n], any(0), servers[n].address()).unwrap())
-        .collect();
+    let talks: Vec<_> =
+        (0..2).map(|n| client::tcp(&network.clients[n], any(0), servers[n].address()).unwrap()).collect();
     for server in &servers {
         let seen = server.wait(1, PATIENCE).unwrap();
         assert_eq!(seen[0].peer, SocketAddr::from((Network::PUBLIC, 40_000)), "the kernel shares the port");
@@ -61,7 +64,11 @@ fn a_port_shared_by_two_clients_lists_both_and_the_server_decides() {
 #[test]
 fn a_port_that_is_used_again_belongs_to_each_client_at_its_time() {
     let lab = Lab::new().unwrap();
-    let rule = Rule::Snat { from: "192.168.0.0/16".into(), to: Network::PUBLIC.into(), ports: Some(40_000..=40_000) };
+    let rule = Rule::Snat {
+        from: "192.168.0.0/16".into(),
+        to: Network::PUBLIC.into(),
+        ports: Some(40_000..=40_000),
+    };
     let network = Network::build(&lab, Plan { rules: vec![rule], ..Plan::default() }).unwrap();
     // A reset flow is gone from the kernel's table at once, so that its port is free for the next.
     network.gateway.set("net.netfilter.nf_conntrack_tcp_timeout_close", "1").unwrap();
@@ -69,7 +76,9 @@ fn a_port_that_is_used_again_belongs_to_each_client_at_its_time() {
     let server = Server::tcp(&network.servers, network.server(0, 80)).unwrap();
     let mut used = Vec::new();
     for n in 0..2 {
-        let talk = eventually("the port is free", || client::tcp(&network.clients[n], any(0), server.address()).ok());
+        let talk = eventually("the port is free", || {
+            client::tcp(&network.clients[n], any(0), server.address()).ok()
+        });
         let own = talk.local_addr().unwrap().to_string();
         let seen = server.wait(n + 1, PATIENCE).unwrap()[n];
         assert_eq!(seen.peer.port(), 40_000);
@@ -130,7 +139,8 @@ fn a_redirected_connection_shows_who_asked_and_who_answered() {
         let masked = seen.peer.to_string();
         let answer = eventually("it is recorded", || {
             let at = seen.at.to_string();
-            let (answer, code) = recording.trace(&[&masked, "--at", &at, "--window", "0s", "--to", "192.168.101.2:80"]);
+            let (answer, code) =
+                recording.trace(&[&masked, "--at", &at, "--window", "0s", "--to", "192.168.101.2:80"]);
             (code == 0).then_some(answer)
         });
         let candidate = &answer["candidates"][0];

@@ -1,8 +1,9 @@
 //! `--client`: all that a client did, row by row as it is found.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use unmasq_flow::{Period, Timestamp};
 use unmasq_trace::report::{HistoryReport, StepReport};
@@ -11,6 +12,11 @@ use unmasq_trace::{ClientQuestion, Hit, history};
 use super::page::{self, Clock};
 use super::{Args, When, status, witnesses};
 use crate::failure::Outcome;
+
+/// Rows are written in pieces of this many bytes,
+const BUFFER: usize = 64 * 1024;
+/// or when the last piece was written this long ago: who watches sees them as they are found.
+const LONGEST_HELD: Duration = Duration::from_millis(50);
 
 /// Answers it.
 pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> Outcome {
@@ -31,17 +37,15 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
             "from (UTC)", "to (UTC)", "proto", "client", "masked"
         )?;
     }
-    let mut failure = None;
-    let end = history(&question, now, &mut witnesses, &mut |hit| match row(&mut out, &hit, args.json) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => {
-            failure = Some(error);
-            ControlFlow::Break(())
-        }
+    out.flush()?;
+    let mut rows = Rows::new(io::stdout().lock(), args.json);
+    let mut written = Ok(());
+    let end = history(&question, now, &mut witnesses, &mut |hit| {
+        written = rows.row(&hit);
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
-    if let Some(error) = failure {
-        return Err(error.into());
-    }
+    written.and_then(|()| rows.out.flush())?;
+    drop(rows);
     if args.json {
         serde_json::to_writer(&mut out, &HistoryReport::new(&end, &when.asked.notes))?;
         writeln!(out)?;
@@ -59,10 +63,30 @@ pub(super) fn run(args: &Args, client: IpAddr, when: &When, now: Timestamp) -> O
     Ok(status(end.verdict()))
 }
 
-fn row(out: &mut impl Write, hit: &Hit, is_json: bool) -> io::Result<()> {
-    if is_json {
-        serde_json::to_writer(&mut *out, &StepReport::from(hit))?;
-        return writeln!(out);
+/// The rows, straight to standard output: they hold nothing to strip (JSON escapes what a terminal would obey), and to look
+/// for it takes longer than to find them.
+struct Rows<W: Write> {
+    out: BufWriter<W>,
+    is_json: bool,
+    flushed: Option<Instant>,
+}
+
+impl<W: Write> Rows<W> {
+    fn new(out: W, is_json: bool) -> Self {
+        Self { out: BufWriter::with_capacity(BUFFER, out), is_json, flushed: None }
     }
-    writeln!(out, "{}", page::flow_row(&hit.flow))
+
+    fn row(&mut self, hit: &Hit) -> io::Result<()> {
+        if self.is_json {
+            serde_json::to_writer(&mut self.out, &StepReport::from(hit))?;
+            self.out.write_all(b"\n")?;
+        } else {
+            page::flow_row(&mut self.out, &hit.flow)?;
+        }
+        if self.flushed.is_none_or(|at| at.elapsed() >= LONGEST_HELD) {
+            self.out.flush()?;
+            self.flushed = Some(Instant::now());
+        }
+        Ok(())
+    }
 }

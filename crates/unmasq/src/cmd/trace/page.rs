@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use unmasq_flow::{Bound, Evidence, Flow, Period, Timestamp, Witness as By};
+use unmasq_flow::{Bound, Destination, Evidence, Flow, Period, Timestamp, Witness as By};
 use unmasq_trace::report::notes;
 use unmasq_trace::{
     Answer, Candidate, Certainty, Conversation, Cut, Decider, Hit, Reading, Shortfall, Verdict,
@@ -24,6 +24,8 @@ const FAINT: Style = Style::new().dimmed();
 const MOST_SHOWN: usize = 20;
 /// More destinations than this are no help to choose from.
 const MOST_CHOICES: usize = 6;
+/// A bound with its sign, `≤ 2026-11-21 08:57:28.173`.
+const BOUND_WIDTH: usize = 25;
 
 /// Prints an answer.
 pub(super) fn answer(out: &mut impl Write, answer: &Answer, when: &When) -> io::Result<()> {
@@ -258,10 +260,14 @@ fn neighbours(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
         format!("{} → {}  {}", flow.client, flow.server, flow.protocol)
     };
     if let Some(hit) = &near.before {
-        writeln!(out, "  before   ended {}  {}", short(hit.flow.end), line(hit))?;
+        write!(out, "  before   ended ")?;
+        bound_column(out, hit.flow.end)?;
+        writeln!(out, "  {}", line(hit))?;
     }
     if let Some(hit) = &near.after {
-        writeln!(out, "  after    began {}  {}", short(hit.flow.start), line(hit))?;
+        write!(out, "  after    began ")?;
+        bound_column(out, hit.flow.start)?;
+        writeln!(out, "  {}", line(hit))?;
     }
     Ok(())
 }
@@ -306,17 +312,32 @@ pub(super) fn notes_of(out: &mut impl Write, notes: impl Iterator<Item = String>
     Ok(())
 }
 
-/// A flow in one line.
-pub(super) fn flow_row(flow: &Flow) -> String {
-    format!(
-        "{}  {}  {:<6}  {:<22}  {:<22}  {}",
-        short(flow.start),
-        short(flow.end),
-        flow.protocol,
-        flow.client,
-        flow.masked,
-        flow.server,
-    )
+/// A flow in one line. Hot: a client can have a million of them.
+pub(super) fn flow_row(out: &mut impl Write, flow: &Flow) -> io::Result<()> {
+    bound_column(out, flow.start)?;
+    out.write_all(b"  ")?;
+    bound_column(out, flow.end)?;
+    match flow.protocol.name() {
+        Some(name) => column(out, &["  ", name], 2 + 6)?,
+        None => write!(out, "  {:<6}", flow.protocol)?,
+    }
+    column(out, &["  ", flow.client.text().as_str()], 2 + 22)?;
+    column(out, &["  ", flow.masked.text().as_str()], 2 + 22)?;
+    match flow.server {
+        Destination::Kept(server) => column(out, &["  ", server.text().as_str(), "\n"], 0),
+        other => writeln!(out, "  {other}"),
+    }
+}
+
+/// Texts and as many spaces as make them so wide.
+fn column(out: &mut impl Write, texts: &[&str], width: usize) -> io::Result<()> {
+    const SPACES: &[u8] = &[b' '; 32];
+    let mut used = 0;
+    for text in texts {
+        out.write_all(text.as_bytes())?;
+        used += if text.is_ascii() { text.len() } else { text.chars().count() };
+    }
+    out.write_all(&SPACES[..width.saturating_sub(used).min(SPACES.len())])
 }
 
 /// Prints times in UTC and in the zone that was asked for.
@@ -346,22 +367,24 @@ impl Clock<'_> {
 
 /// `2026-11-21 08:57:28.173`, in UTC.
 pub(super) fn utc(time: Timestamp) -> String {
-    zoned(time, &TimeZone::UTC)
-        .map_or_else(|| time.to_string(), |z| z.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string())
+    time.to_millis_text().map_or_else(|| time.to_string(), |text| text.to_string())
 }
 
 /// A bound, in UTC, as wide as any other.
-fn short(bound: Bound) -> String {
-    let text = match bound {
-        Bound::Exact(t) => utc(t),
-        Bound::Read(t) => format!("≤ {}", utc(t)),
-        Bound::Between(a, b) if a.is_finite() && b.is_finite() => format!("≤ {}", utc(b)),
-        Bound::Between(a, _) if a.is_finite() => format!("≥ {}", utc(a)),
-        Bound::Between(_, b) if b.is_finite() => format!("≤ {}", utc(b)),
-        Bound::Between(..) | Bound::Unknown => "not known".to_owned(),
-        Bound::Open => "open".to_owned(),
+fn bound_column(out: &mut impl Write, bound: Bound) -> io::Result<()> {
+    let (sign, time) = match bound {
+        Bound::Exact(t) => ("", t),
+        Bound::Read(t) => ("≤ ", t),
+        Bound::Between(a, b) if a.is_finite() && b.is_finite() => ("≤ ", b),
+        Bound::Between(a, _) if a.is_finite() => ("≥ ", a),
+        Bound::Between(_, b) if b.is_finite() => ("≤ ", b),
+        Bound::Between(..) | Bound::Unknown => return column(out, &["not known"], BOUND_WIDTH),
+        Bound::Open => return column(out, &["open"], BOUND_WIDTH),
     };
-    format!("{text:<25}")
+    match time.to_millis_text() {
+        Some(text) => column(out, &[sign, text.as_str()], BOUND_WIDTH),
+        None => column(out, &[sign, &time.to_string()], BOUND_WIDTH),
+    }
 }
 
 fn zoned(time: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {

@@ -63,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME")]
     seen_at: Option<String>,
 
-    /// Import into this stream instead of import-<hash>.
+    /// Import into this stream instead of `import-HASH`
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
 
