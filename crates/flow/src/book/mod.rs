@@ -92,7 +92,7 @@ pub struct Stats {
     pub refused: u64,
 }
 
-/// The live index. See the [module's page](self).
+/// The live index: see the picture at the head of its module.
 #[derive(Debug)]
 pub struct Book {
     limits: Limits,
