@@ -214,8 +214,7 @@ impl Ledger {
             let mut live = stream.live(filter)?;
             damage.append(&mut live.damage);
             let mut namer = Namer::new(stream);
-            let done =
-                flows::flows(stream, filter, &live, &mut damage, &mut |found| each(namer.hit(found)))?;
+            let done = flows::flows(stream, filter, &live, &mut damage, &mut |found| each(namer.hit(found)))?;
             if done.is_break() {
                 break;
             }
