@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Two things are not obvious. `id=` is the query's id inside an ICMP tuple and the kernel's id of the entry after both.
-//! And `[start=…]` is cut to the second and printed in the recorder's zone: see [`local_time`](crate::local_time).
+//! And `[start=…]` is cut to the second and printed in the recorder's zone: see `local_time`.
 
 use std::net::IpAddr;
 

@@ -100,7 +100,7 @@ impl<'a, W: Write> Assembler<'a, W> {
         Ok(())
     }
 
-    /// Applies the rules of [`super::reconcile`] to the rows of the last key.
+    /// Applies the rules of [`reconcile()`](super::reconcile()) to the rows of the last key.
     fn end_group(&mut self) {
         if self.is_suspicious && self.rows.len() - self.group + self.remembered.len() > 1 {
             self.reconcile_group();

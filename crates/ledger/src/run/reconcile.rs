@@ -2,7 +2,7 @@
 //!
 //! A flow can have several rows in one hour: written as open, carried, and at last with its end. Runs are merged and
 //! journals are read beside them, so the rules live here once, for rows as readers see them and for rows packed by
-//! [`merge`](super::merge):
+//! [`merge()`](super::merge()):
 //!
 //! - **Equal rows are one.** Two rows that are not final, with equal tuples and start, are one as well: the later written
 //!   one stays, and it is a carry row if either was.

@@ -1,6 +1,6 @@
 //! conntrack: what the kernel says about the flows that it tracks.
 //!
-//! [`EventSocket`] hands over datagrams, [`parse`] turns them into [`Event`]s, [`Dumper`] lists what is
+//! [`EventSocket`] hands over datagrams, [`parse()`] turns them into [`Event`]s, [`Dumper`] lists what is
 //! alive.
 
 mod batch;
