@@ -282,6 +282,8 @@ impl Recorder {
         self.acceptance.writer.cover(CoverageEvent::Alive { clock: self.accepted_until(clock) });
         self.carry(clock.wall.hour());
         self.look_for_namespaces();
+        // A dump that failed is tried again here, not at once: what made it fail may last.
+        self.begin_dump();
         for number in 0..self.places.len() {
             self.look_after(number, clock.wall);
         }
