@@ -215,6 +215,23 @@ fn is_settled(seen: &BTreeMap<String, BTreeSet<Box<str>>>, coverage: &[(String, 
     })
 }
 
+impl LedgerWitness {
+    /// The flows of a filter, but those whose server differs from the one asked for. Gives the damage that was met.
+    fn flows(
+        &self,
+        filter: &Filter,
+        server: Option<Endpoint>,
+        visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+    ) -> Result<Vec<String>, WitnessError> {
+        self.ledger
+            .flows(filter, &mut |hit| match self.server_check(server, &hit.stream, &hit.flow) {
+                ServerCheck::Differs => ControlFlow::Continue(()),
+                check => visit(self.hit(hit, check)),
+            })
+            .map_err(self.unreadable())
+    }
+}
+
 impl Witness for LedgerWitness {
     fn name(&self) -> String {
         format!("ledger {}", self.ledger.directory().display())
@@ -266,13 +283,7 @@ impl Witness for LedgerWitness {
         visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<Closing, WitnessError> {
         let filter = Filter::masked(question.masked, question.protocol, question.window);
-        let damage = self
-            .ledger
-            .flows(&filter, &mut |hit| match self.server_check(question.server, &hit.stream, &hit.flow) {
-                ServerCheck::Differs => ControlFlow::Continue(()),
-                server => visit(self.hit(hit, server)),
-            })
-            .map_err(self.unreadable())?;
+        let damage = self.flows(&filter, question.server, visit)?;
         let coverage = self.ledger.coverage(question.window).map_err(self.unreadable())?;
         let standings =
             self.standings(question.masked.address, question.window, &coverage).map_err(self.unreadable())?;
@@ -286,13 +297,7 @@ impl Witness for LedgerWitness {
     ) -> Result<Closing, WitnessError> {
         let filter =
             Filter { protocol: question.protocol, ..Filter::client(question.client, question.window) };
-        let damage = self
-            .ledger
-            .flows(&filter, &mut |hit| match self.server_check(question.server, &hit.stream, &hit.flow) {
-                ServerCheck::Differs => ControlFlow::Continue(()),
-                server => visit(self.hit(hit, server)),
-            })
-            .map_err(self.unreadable())?;
+        let damage = self.flows(&filter, question.server, visit)?;
         let coverage = self.ledger.coverage(question.window).map_err(self.unreadable())?;
         Ok(Closing { coverage: self.coverage(coverage, BTreeMap::new()), damage, is_able: true })
     }

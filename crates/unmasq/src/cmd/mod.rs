@@ -14,6 +14,9 @@ mod status;
 mod trace;
 mod watchdog;
 
+/// Where the ledger is unless told otherwise.
+pub(crate) const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
+
 /// Finds the real client behind every NAT and proxy on a Linux gateway.
 #[derive(Debug, Parser)]
 #[command(name = "unmasq", version, propagate_version = true, max_term_width = 110)]

@@ -10,14 +10,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
+use super::DEFAULT_LEDGER;
 use crate::config::{Config, Netns, Reliable, units};
 use crate::control::{DEFAULT_SOCKET, server};
 use crate::failure::{Failure, Outcome};
 use crate::recorder::privileges::{self, Account};
 use crate::recorder::{Namespaces, Options, Recorder, Wishes};
 
-/// Where the ledger is unless told otherwise.
-pub(crate) const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
 /// The account that a recorder becomes, if the machine has it.
 const DEFAULT_ACCOUNT: &str = "unmasq";
 

@@ -2,13 +2,13 @@
 //!
 //! In reliable mode the kernel keeps every DESTROY until the recorder has read it, and such entries count toward
 //! `nf_conntrack_max`: a recorder that stands still would in the end cost users their new connections. The users'
-//! traffic comes first. So the recorder hands each event socket to this process, tells it twice a second that it
+//! traffic comes first. So the recorder hands each event socket to this process, tells it once a second that it
 //! still makes progress, and the watchdog switches reliable mode off (the option belongs to the socket, whoever sets
 //! it) when that stops for five seconds or the table is 80 % full; and on again when both have passed.
 //!
 //! ```text
 //!  recorder ──'+' name, [event socket, nf_conntrack_count]──► watchdog
-//!           ──'♥' every 500 ms while every reader progresses─►
+//!           ──'p' each second while every reader progresses──►
 //!           ◄─'r'/'u' name: reliable / unreliable────────────
 //! ```
 
@@ -33,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const FILL_OFF: u64 = 80;
 /// Below this share, in percent, it is switched on again.
 const FILL_ON: u64 = 60;
-/// How often the recorder signs, and the watchdog looks.
-pub(super) const BEAT: Duration = Duration::from_millis(500);
+/// How often the watchdog looks.
+const BEAT: Duration = Duration::from_millis(500);
 
 const ADD: u8 = b'+';
 const REMOVE: u8 = b'-';

@@ -353,8 +353,7 @@ impl Recorder {
         }
     }
 
-    /// Twice-a-second signs would be lost in a loop of one second; the readers' progress is what counts, and the
-    /// watchdog waits for five.
+    /// Signs to the watchdog, once a second, if every reader has made progress since the last time.
     fn sign_progress(&mut self) {
         let Some(guard) = &self.guard else { return };
         let has_progressed = self.places.iter_mut().flatten().all(Place::has_progressed);

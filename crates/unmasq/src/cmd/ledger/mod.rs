@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 #[derive(Debug, clap::Args)]
 struct LedgerArg {
     /// The ledger's directory.
-    #[arg(long = "ledger", value_name = "DIR", default_value = "/var/lib/unmasq/ledger")]
+    #[arg(long = "ledger", value_name = "DIR", default_value = super::DEFAULT_LEDGER)]
     directory: PathBuf,
 }
 

@@ -9,12 +9,10 @@ use unmasq_ledger::LedgerError;
 use unmasq_trace::{ClientQuestion, Closing, Hit, LedgerWitness, Question, Testimony, Witness, WitnessError};
 
 use super::Args;
+use crate::cmd::DEFAULT_LEDGER;
 use crate::control::DEFAULT_SOCKET;
 use crate::failure::Failure;
 use crate::witness::{BookWitness, KernelWitness};
-
-/// Where flows are recorded unless told otherwise.
-const DEFAULT_LEDGER: &str = "/var/lib/unmasq/ledger";
 
 /// The book knows of what is alive now or was a moment ago. Of anything older the ledger knows all that it knows.
 const PRESENT: Duration = Duration::from_secs(60);
