@@ -12,7 +12,6 @@
 
 mod example;
 mod form;
-mod problem;
 mod section;
 pub(crate) mod units;
 
@@ -24,11 +23,11 @@ use toml::de::{DeTable, DeValue};
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 pub(crate) use example::example;
-pub(crate) use problem::{ConfigError, Invalid};
 pub(crate) use section::About;
+pub(crate) use unmasq_diagnostic::{ConfigError, Invalid};
 
-use problem::Problem;
 use section::{Refused, Section};
+use unmasq_diagnostic::Problem;
 
 /// Where the file is unless told otherwise.
 pub(crate) const DEFAULT_FILE: &str = "/etc/unmasq/unmasq.toml";
@@ -114,7 +113,7 @@ impl Config {
             Ok(text) => Self::parse(file, text),
             Err(error) => {
                 let at = error.valid_up_to();
-                let problem = Problem { span: at..at + 1, message: "not UTF-8 from here on".to_owned() };
+                let problem = Problem::error(at..at + 1, "not UTF-8 from here on");
                 let text = String::from_utf8_lossy(bytes);
                 Err(ConfigError::Invalid(Invalid::new(file, &text, vec![problem])))
             }
@@ -288,9 +287,9 @@ fn read(text: &str) -> (Config, Vec<About>, Vec<Problem>) {
     let (document, syntax) = DeTable::parse_recoverable(text);
     let mut problems: Vec<Problem> = syntax
         .iter()
-        .map(|error| Problem {
-            span: error.span().unwrap_or(text.len()..text.len()),
-            message: format!("not TOML: {}", error.message()),
+        .map(|error| {
+            let span = error.span().unwrap_or(text.len()..text.len());
+            Problem::error(span, format!("not TOML: {}", error.message()))
         })
         .collect();
     let is_toml = problems.is_empty();

@@ -11,7 +11,7 @@ use serde::Serialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use unmasq_diagnostic::Problem;
 
 /// What is said about a key.
 #[derive(Clone, Debug, Serialize)]
@@ -74,7 +74,7 @@ impl<'t, 'p> Section<'t, 'p> {
                     "{name} is a section, not a {}; write [{name}] on a line of its own",
                     other.type_str()
                 );
-                problems.push(Problem { span: entry.span(), message });
+                problems.push(Problem::error(entry.span(), message));
                 None
             }
         });
@@ -117,7 +117,7 @@ impl<'t, 'p> Section<'t, 'p> {
             Ok(value) => Some(value),
             Err(refused) => {
                 let span = refused.span.unwrap_or_else(|| entry.span());
-                self.problems.push(Problem { span, message: format!("{name}: {}", refused.message) });
+                self.problems.push(Problem::error(span, format!("{name}: {}", refused.message)));
                 None
             }
         }
@@ -143,7 +143,7 @@ pub(super) fn unknown(document: &DeTable<'_>, sections: &[About], problems: &mut
             });
             let what = if entry.get_ref().is_table() { "section" } else { "key" };
             let message = format!("unknown {what} {name:?}; {advice}");
-            problems.push(Problem { span: key.span(), message });
+            problems.push(Problem::error(key.span(), message));
             continue;
         };
         let DeValue::Table(table) = entry.get_ref() else { continue };
@@ -158,7 +158,7 @@ pub(super) fn unknown(document: &DeTable<'_>, sections: &[About], problems: &mut
                     })
             });
             let message = format!("unknown key {name:?} in [{}]; {advice}", section.name);
-            problems.push(Problem { span: key.span(), message });
+            problems.push(Problem::error(key.span(), message));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration file, shown with the line and a marker under it.
+//! What is wrong with a text that someone wrote, shown with its line and a marker under it.
 //!
 //! ```text
 //! /etc/unmasq/unmasq.toml:7:1: unknown key "kep" in [record]; did you mean "keep"?
@@ -15,19 +15,46 @@ use std::path::{Path, PathBuf};
 /// Longest part of a line that is shown, in characters.
 const SHOWN: usize = 96;
 
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The text cannot be used.
+    Error,
+    /// It can be used, but probably does not mean what its author thinks.
+    Warning,
+}
+
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Place in the file, in bytes.
-    pub(super) span: Range<usize>,
+    pub span: Range<usize>,
     /// What is wrong and what to do.
-    pub(crate) message: String,
+    pub message: String,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
+impl Problem {
+    /// A problem that makes the text unusable.
+    pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), severity: Severity::Error }
+    }
+
+    /// A problem that the text can be used with.
+    pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self { span, message: message.into(), severity: Severity::Warning }
+    }
+
+    /// Does it make the text unusable?
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration {}: {reason}", file.display())]
     Read {
@@ -41,9 +68,9 @@ pub(crate) enum ConfigError {
     Invalid(Invalid),
 }
 
-/// A file with errors.
-#[derive(Debug)]
-pub(crate) struct Invalid {
+/// A file with problems, printable.
+#[derive(Clone, Debug)]
+pub struct Invalid {
     file: PathBuf,
     text: String,
     problems: Vec<Problem>,
@@ -51,13 +78,13 @@ pub(crate) struct Invalid {
 
 impl Invalid {
     /// `problems` need not be in order.
-    pub(super) fn new(file: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub fn new(file: &Path, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|p| p.span.start);
         Self { file: file.to_owned(), text: text.to_owned(), problems }
     }
 
     /// Each with its line and column, both counted from 1; columns in characters.
-    pub(crate) fn problems(&self) -> impl Iterator<Item = (usize, usize, &Problem)> {
+    pub fn problems(&self) -> impl Iterator<Item = (usize, usize, &Problem)> {
         self.problems.iter().map(|problem| {
             let place = Place::of(&self.text, problem.span.start);
             (place.line, place.column, problem)
@@ -77,10 +104,18 @@ impl fmt::Display for Invalid {
     }
 }
 
+/// The line and the column of a byte of a text, both from 1; columns in characters.
+pub fn line_and_column(text: &str, byte: usize) -> (usize, usize) {
+    let place = Place::of(text, byte);
+    (place.line, place.column)
+}
+
 impl Invalid {
     fn one(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
         let place = Place::of(&self.text, problem.span.start);
-        writeln!(f, "{}:{}:{}: {}", self.file.display(), place.line, place.column, problem.message)?;
+        let kind = if problem.is_error() { "" } else { "warning: " };
+        let (line, column) = (place.line, place.column);
+        writeln!(f, "{}:{line}:{column}: {kind}{}", self.file.display(), problem.message)?;
         let (line, before, marked) = place.shown(problem.span.len());
         let number = place.line.to_string();
         let gutter = " ".repeat(number.len());
@@ -142,7 +177,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, span: Range<usize>) -> String {
-        let problem = Problem { span, message: "wrong".to_owned() };
+        let problem = Problem::error(span, "wrong");
         Invalid::new(Path::new("f.toml"), text, vec![problem]).to_string()
     }
 

@@ -1,0 +1,1 @@
+//! Where log entries come from: journals, followed files, syslog sockets, standard input.

@@ -1,0 +1,1 @@
+//! Chains of filters and actions over log entries.
