@@ -9,7 +9,9 @@ use crate::Text;
 /// A point in time: nanoseconds since the Unix epoch, UTC, uncorrected.
 ///
 /// Range: [`Timestamp::MIN`] and [`Timestamp::MAX`] stand for "since always" and "for ever"; arithmetic saturates there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

@@ -1,1 +1,3 @@
 //! Chains of filters and actions over log entries.
+
+pub mod client;
