@@ -8,11 +8,12 @@ use anyhow::{Context, bail};
 use clap::{ArgAction, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use unmasq_control::DEFAULT_SOCKET;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 use super::DEFAULT_LEDGER;
 use crate::config::{Config, Netns, Reliable, units};
-use crate::control::{DEFAULT_SOCKET, server};
+use crate::control::server;
 use crate::failure::{Failure, Outcome};
 use crate::recorder::privileges::{self, Account};
 use crate::recorder::{Namespaces, Options, Recorder, Wishes};

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use unmasq_control::{Ask, DEFAULT_SOCKET, Reply, Status};
+
 use crate::control::client::ask;
-use crate::control::{Ask, DEFAULT_SOCKET, Reply, Status};
 use crate::failure::{Failure, Outcome};
 use crate::output::Bytes;
 use crate::recorder::status::a_flow;

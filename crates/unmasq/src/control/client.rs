@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Ask, Reply, Request, VERSION};
+use unmasq_control::{Ask, Reply, Request};
 
 /// A recorder that could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub(crate) fn ask(path: &Path, ask: Ask, mut each: impl FnMut(Reply)) -> Result<
     let mut stream = UnixStream::connect(path)
         .map_err(|source| ControlError::Connect { path: path.to_owned(), source })?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(io)?;
-    let request = serde_json::to_string(&Request { version: VERSION, ask }).map_err(|e| io(e.into()))?;
+    let request = serde_json::to_string(&Request::new(ask)).map_err(|e| io(e.into()))?;
     stream.write_all(request.as_bytes()).and_then(|()| stream.write_all(b"\n")).map_err(io)?;
     for line in BufReader::new(stream).lines() {
         let line = line.map_err(io)?;

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use parking_lot::Mutex;
+use unmasq_control::{Ask, Covered, Reply, Request, Status, VERSION};
 use unmasq_flow::record::Record;
 use unmasq_flow::{self as flow, Book, Endpoint, Flow, Period, Protocol, Timestamp};
-
-use super::{Ask, Covered, Reply, Request, Status, VERSION};
 
 /// A request line longer than this is refused; the longest sensible one has under 300 bytes.
 const MAX_REQUEST: u64 = 4096;

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
+use unmasq_control::{Covered, Status};
 use unmasq_flow::{Book, DestinationPolicy, Limits, ScopeKind, Timestamp};
 use unmasq_ledger::{CoverageEvent, Retention, Writer, WriterOptions};
 use unmasq_netfilter::conntrack::{Event, EventOptions};
@@ -40,7 +41,6 @@ use self::privileges::Account;
 use self::reader::{Message, QUEUE};
 use self::watchdog::Guard;
 use crate::control::server::{self, Bound, Server, Sources};
-use crate::control::{Covered, Status};
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);

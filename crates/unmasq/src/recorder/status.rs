@@ -1,6 +1,7 @@
 //! What a recorder says of itself: once a minute on standard error, and whenever the control socket asks.
 
-use crate::control::Status;
+use unmasq_control::Status;
+
 use crate::output::Bytes;
 
 /// The line of the minute.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam_channel::RecvTimeoutError;
+use unmasq_control::{Covered, NamespaceStatus, Status};
 use unmasq_flow::{ClockReading, Gap, GapReason, Period, Scope, Timestamp};
 use unmasq_ledger::CoverageEvent;
 use unmasq_netfilter::conntrack::Event;
@@ -13,7 +14,6 @@ use unmasq_netfilter::netns::Namespace;
 use super::place::{Place, Sockets, Surroundings, Uncovered};
 use super::reader::{Message, Reading};
 use super::{FLUSH, MINUTE, Namespaces, Recorder, SECOND, SILENT_DUMP, Wishes, clock, status, watchdog};
-use crate::control::{Covered, NamespaceStatus, Status};
 use crate::failure::told;
 
 /// Messages taken from the queue between two looks at the clock.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use unmasq_control::{Ask, Covered, Reply};
 use unmasq_flow::{
     Coverage, DestinationPolicy, Evidence, Flow, Period, Scope, ScopeKind, Timestamp, Witness as Kind,
 };
@@ -12,7 +13,6 @@ use unmasq_trace::{
 };
 
 use crate::control::client::{ControlError, ask};
-use crate::control::{Ask, Covered, Reply};
 
 /// A recorder's book.
 #[derive(Debug)]

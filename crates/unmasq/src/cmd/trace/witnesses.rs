@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use unmasq_control::DEFAULT_SOCKET;
 use unmasq_flow::{Period, Timestamp};
 use unmasq_ledger::LedgerError;
 use unmasq_trace::{ClientQuestion, Closing, Hit, LedgerWitness, Question, Testimony, Witness, WitnessError};
 
 use super::Args;
 use crate::cmd::DEFAULT_LEDGER;
-use crate::control::DEFAULT_SOCKET;
 use crate::failure::Failure;
 use crate::witness::{BookWitness, KernelWitness};
 
