@@ -1,3 +1,5 @@
 //! Chains of filters and actions over log entries.
 
 pub mod client;
+pub mod journal_log;
+pub mod metrics;
