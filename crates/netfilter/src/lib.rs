@@ -40,10 +40,12 @@ mod error;
 pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod ipset;
 pub mod netns;
 pub mod packet;
 pub mod reliable;
 pub mod scope;
+pub mod sets;
 pub mod settings;
 mod sockopt;
 mod wire;

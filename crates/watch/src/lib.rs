@@ -1,5 +1,7 @@
 //! Chains of filters and actions over log entries.
 
 pub mod client;
+pub mod enforce;
+pub mod guard;
 pub mod journal_log;
 pub mod metrics;

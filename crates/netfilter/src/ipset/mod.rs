@@ -1,0 +1,5 @@
+//! ipset: what the kernel's older sets hold.
+
+mod name;
+
+pub use name::{Name, NameError};

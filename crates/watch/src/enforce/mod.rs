@@ -1,0 +1,12 @@
+//! Puts elements into the kernel's sets and keeps them there.
+
+mod element;
+mod enforcer;
+mod failure;
+mod name;
+mod worker;
+
+pub use element::{Element, Report, around, canonical, single};
+pub use enforcer::{Enforcer, Options};
+pub use failure::Failure;
+pub use name::{SetKind, SetName, SetNameError};
