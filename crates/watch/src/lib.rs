@@ -4,4 +4,6 @@ pub mod client;
 pub mod enforce;
 pub mod guard;
 pub mod journal_log;
+pub mod machine;
 pub mod metrics;
+pub mod program;

@@ -1,0 +1,152 @@
+//! The filters, to the letter of Pyruse's. Hot: `benches/machine.rs` guards it.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+
+use unmasq_entry::{Entry, Slot, Value};
+
+use super::failure::{Failure, Naming};
+use super::{Scratch, World};
+use crate::program::Program;
+use crate::program::step::{Choices, Filter, Search};
+
+/// Does the entry pass? Groups of a regular expression are saved into it.
+pub(super) fn passes(
+    filter: &Filter,
+    program: &Program,
+    entry: &mut Entry,
+    scratch: &mut Scratch,
+    world: &mut impl World,
+) -> Result<bool, Failure> {
+    let naming = Naming(&program.fields);
+    match filter {
+        Filter::EqualsText { field, text } => Ok(entry.text(*field) == Some(text)),
+        Filter::Equals { field, literal } => Ok(entry.get(*field).is_some_and(|value| literal.equals(value))),
+        Filter::AtMost { field, literal } => {
+            let Some(value) = entry.get(*field) else { return Ok(false) };
+            Ok(matches!(literal.order(value)?, Some(Ordering::Less | Ordering::Equal)))
+        }
+        Filter::AtLeast { field, literal } => {
+            let Some(value) = entry.get(*field) else { return Ok(false) };
+            Ok(matches!(literal.order(value)?, Some(Ordering::Greater | Ordering::Equal)))
+        }
+        Filter::In { field, values } => Ok(values.hold(entry.get(*field).unwrap_or(Value::Null))),
+        Filter::PartOf { field, text } => Ok(text.contains(need_text(naming, entry, *field)?)),
+        Filter::InNetworks { field, networks } => {
+            if !entry.has(*field) {
+                return Ok(false);
+            }
+            let text = need_text(naming, entry, *field)?;
+            match text.parse::<IpAddr>() {
+                Ok(address) => Ok(networks.contain(address)),
+                // Pyruse reads the value only if it has networks of the family that a colon decides.
+                Err(_) if networks.has_none_of(!text.contains(':')) => Ok(false),
+                Err(_) => Err(naming.unfit(*field, Value::Text(text), "an IP address")),
+            }
+        }
+        Filter::Pcre { field, search } => find(search, *field, program, entry, scratch),
+        Filter::PcreAny { field, searches } => {
+            for search in searches {
+                if find(search, *field, program, entry, scratch)? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Filter::UserExists { field } => {
+            if !entry.has(*field) {
+                return Ok(false);
+            }
+            let name = need_text(naming, entry, *field)?;
+            if name.contains('\0') {
+                return Err(naming.unfit(*field, Value::Text(name), "a user's name"));
+            }
+            Ok(!name.is_empty() && world.user_exists(name).map_err(Failure::World)?)
+        }
+    }
+}
+
+fn need_text<'e>(naming: Naming<'_>, entry: &'e Entry, field: Slot) -> Result<&'e str, Failure> {
+    match entry.get(field) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(value) => Err(naming.unfit(field, value, "text")),
+        None => Err(naming.missing(field)),
+    }
+}
+
+fn find(
+    search: &Search,
+    field: Slot,
+    program: &Program,
+    entry: &mut Entry,
+    scratch: &mut Scratch,
+) -> Result<bool, Failure> {
+    let captures = &mut scratch.captures[search.pattern];
+    let pattern = &program.patterns[search.pattern];
+    let is_missing = !entry.has(field);
+    let text = if is_missing { "" } else { need_text(Naming(&program.fields), entry, field)? };
+    if search.saves.is_empty() {
+        return Ok(pattern.is_match(text)?);
+    }
+    if !pattern.find(text, captures)? {
+        return Ok(false);
+    }
+    for (slot, group) in &search.saves {
+        match captures.get(*group) {
+            // Nothing to take a part of: all that matched is the empty text.
+            Some(_) if is_missing => entry.set(*slot, Value::Text("")),
+            Some(range) => entry.set_part(*slot, field, range),
+            None => entry.set(*slot, Value::Null),
+        }
+    }
+    Ok(true)
+}
+
+impl Choices {
+    /// From the values of a list.
+    pub(crate) fn new(values: Vec<super::Literal>) -> Self {
+        let mut choices = Self::default();
+        let (mut texts, mut others) = (Vec::new(), Vec::new());
+        for value in values {
+            match value {
+                super::Literal::Text(text) => texts.push(text),
+                super::Literal::Null => choices.null = true,
+                other => others.push(other),
+            }
+        }
+        texts.sort_unstable_by(|a, b| by_length(a, b));
+        texts.dedup();
+        choices.texts = texts.into();
+        choices.others = others.into();
+        choices
+    }
+
+    /// Python's `value in values`.
+    fn hold(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::Text(text) => self.texts.binary_search_by(|choice| by_length(choice, text)).is_ok(),
+            Value::Null => self.null,
+            other => self.others.iter().any(|choice| choice.equals(other)),
+        }
+    }
+}
+
+/// Most texts differ in length, which costs less to compare than bytes.
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
+}
+
+/// Puts what a search saves in the order in which it can be saved: of two groups for one field the later wins, and
+/// the searched field comes last.
+pub(crate) fn order_of_saves(mut saves: Vec<(Slot, usize)>, searched: Slot) -> Box<[(Slot, usize)]> {
+    let mut seen = Vec::with_capacity(saves.len());
+    saves.reverse();
+    saves.retain(|(slot, _)| {
+        let is_new = !seen.contains(slot);
+        seen.push(*slot);
+        is_new
+    });
+    saves.reverse();
+    saves.sort_by_key(|(slot, _)| *slot == searched);
+    saves.into()
+}

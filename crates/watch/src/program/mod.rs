@@ -1,0 +1,135 @@
+//! The program: chains of filters and actions, compiled.
+//!
+//! ```text
+//!  Config ──► chains (who calls whom) ──► steps (arguments read and checked) ──► Program
+//!                       └──────────────────────┴──► problems, each with its place
+//! ```
+//!
+//! A label that another chain's `then` or `else` names further up in the file is a *jump chain*; the others are
+//! *top-level* and follow each other. Each chain is compiled once. What leaves a chain without a `then` or `else` of its
+//! own goes to the chain after the *top-level* chain that the entry is in, so the machine keeps that in a register.
+
+pub(crate) mod step;
+
+use unmasq_dialect::Pattern;
+use unmasq_entry::{Fields, Slot};
+
+pub use step::{Category, Details, IfShared, LogLevel, OnTimeout, Prefix, ReportLevel, SetKind, StepId};
+
+use crate::client::Subset;
+use step::{Action, Next, Step, Work};
+
+/// Compiled chains.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) fields: Fields,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) patterns: Vec<Pattern>,
+    /// The first step of each top-level chain, in order; an empty chain stops.
+    pub(crate) mains: Vec<Next>,
+    /// The first step, and the number of its top-level chain.
+    pub(crate) start: (Next, u32),
+    /// The slots of `UNMASQ_EVIDENCE` and `UNMASQ_MASKED`, where a step uses them.
+    pub(crate) evidence: Option<Slot>,
+    pub(crate) masked: Option<Slot>,
+    /// The labels of the top-level chains.
+    main_labels: Vec<Box<str>>,
+    infos: Vec<StepInfo>,
+    categories: Vec<Box<str>>,
+}
+
+/// What a step is called and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepInfo {
+    /// The label of its chain.
+    pub chain: Box<str>,
+    /// Its place in the chain, from 0.
+    pub index: usize,
+    /// The name of its filter or action.
+    pub name: Box<str>,
+    /// Is it a filter?
+    pub is_filter: bool,
+    /// Line in the file, from 1.
+    pub line: usize,
+    /// Column in the line, from 1, in characters.
+    pub column: usize,
+}
+
+/// Where an entry waits in a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Resume {
+    /// The step that asked.
+    pub step: StepId,
+    /// Number of the top-level chain that the entry is in.
+    pub(crate) main: u32,
+}
+
+/// Where an entry waits, by names: to be saved.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ResumePlace {
+    /// The label of the step's chain.
+    pub chain: Box<str>,
+    /// The step's place in it, from 0.
+    pub index: usize,
+    /// The label of the top-level chain that the entry is in.
+    pub main: Box<str>,
+}
+
+impl Program {
+    /// The fields that the steps use: sources fill no others.
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// All steps, in the order of the file.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (StepId, &StepInfo)> {
+        self.infos.iter().enumerate().map(|(index, info)| (StepId(index as u32), info))
+    }
+
+    /// What a step is called and where it stands.
+    pub fn step(&self, id: StepId) -> &StepInfo {
+        &self.infos[id.index()]
+    }
+
+    /// The names of the categories of counters; a [`Category`] is a place among them.
+    pub fn categories(&self) -> &[Box<str>] {
+        &self.categories
+    }
+
+    /// The sets of words that replaces compare; captures are indexed by each.
+    pub fn asked(&self) -> Vec<Subset> {
+        let mut asked: Vec<Subset> = self.replaces().map(|(_, replace)| replace.subset).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        asked
+    }
+
+    fn replaces(&self) -> impl Iterator<Item = (StepId, &step::ReplaceStep)> {
+        self.steps.iter().enumerate().filter_map(|(index, step)| match &step.work {
+            Work::Action(Action::Replace(replace)) => Some((StepId(index as u32), &**replace)),
+            Work::Action(_) | Work::Filter(_) => None,
+        })
+    }
+
+    /// The words that a replace compares; `None` for other steps.
+    pub fn asked_by(&self, step: StepId) -> Option<Subset> {
+        self.replaces().find(|(id, _)| *id == step).map(|(_, replace)| replace.subset)
+    }
+
+    /// Where an entry waits, in words that hold for another program too: one that was read again from a changed file.
+    pub fn place_of(&self, resume: Resume) -> ResumePlace {
+        let info = self.step(resume.step);
+        let main = self.main_labels.get(resume.main as usize).cloned().unwrap_or_default();
+        ResumePlace { chain: info.chain.clone(), index: info.index, main }
+    }
+
+    /// The same place in this program; `None` if it has no replace there, or the chains have changed their order.
+    pub fn resume_at(&self, place: &ResumePlace) -> Option<Resume> {
+        let (step, _) = self.replaces().find(|(id, _)| {
+            let info = self.step(*id);
+            info.chain == place.chain && info.index == place.index
+        })?;
+        let main = self.main_labels.iter().position(|label| *label == place.main)?;
+        Some(Resume { step, main: main as u32 })
+    }
+}

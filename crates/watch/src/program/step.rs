@@ -1,0 +1,346 @@
+//! What a compiled step is: slots in place of names, numbers in place of labels.
+
+use std::fmt;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use unmasq_dialect::Template;
+use unmasq_entry::Slot;
+
+use crate::client::Subset;
+use crate::machine::{Literal, Networks};
+
+/// Number of a step in its program, in the order of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct StepId(pub(crate) u32);
+
+impl StepId {
+    /// From 0.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Number of a category of counters: its place in [`super::Program::categories`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Category(pub(crate) u16);
+
+impl Category {
+    /// From 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Where a step leads: to a step, or to one of two places that have no step.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next(u32);
+
+impl Next {
+    /// The entry's way ends.
+    pub(crate) const STOP: Self = Self(u32::MAX);
+    /// To the chain after the top-level chain that the entry is in.
+    pub(crate) const MAIN: Self = Self(u32::MAX - 1);
+
+    pub(crate) fn step(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    /// The step, if it is one.
+    pub(crate) fn index(self) -> Option<usize> {
+        (self.0 < Self::MAIN.0).then_some(self.0 as usize)
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::STOP => f.write_str("stop"),
+            Self::MAIN => f.write_str("main"),
+            Self(index) => write!(f, "{index}"),
+        }
+    }
+}
+
+/// A step, ready to run.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) work: Work,
+    /// After a filter that passed, or an action that worked.
+    pub(crate) then: Next,
+    /// After a filter that did not pass.
+    pub(crate) otherwise: Next,
+}
+
+#[derive(Debug)]
+pub(crate) enum Work {
+    Filter(Filter),
+    Action(Action),
+}
+
+#[derive(Debug)]
+pub(crate) enum Filter {
+    /// By far the commonest case of `Equals`.
+    EqualsText {
+        field: Slot,
+        text: Box<str>,
+    },
+    Equals {
+        field: Slot,
+        literal: Literal,
+    },
+    AtMost {
+        field: Slot,
+        literal: Literal,
+    },
+    AtLeast {
+        field: Slot,
+        literal: Literal,
+    },
+    In {
+        field: Slot,
+        values: Box<Choices>,
+    },
+    /// `filter_in` with a text in place of a list.
+    PartOf {
+        field: Slot,
+        text: Box<str>,
+    },
+    InNetworks {
+        field: Slot,
+        networks: Box<Networks>,
+    },
+    Pcre {
+        field: Slot,
+        search: Search,
+    },
+    PcreAny {
+        field: Slot,
+        searches: Box<[Search]>,
+    },
+    UserExists {
+        field: Slot,
+    },
+}
+
+/// The values of a `filter_in`.
+#[derive(Debug, Default)]
+pub(crate) struct Choices {
+    /// Sorted by length, then by bytes.
+    pub(crate) texts: Box<[Box<str>]>,
+    pub(crate) others: Box<[Literal]>,
+    /// Is null among them? Then a missing field passes.
+    pub(crate) null: bool,
+}
+
+/// A pattern and where its groups go.
+#[derive(Debug)]
+pub(crate) struct Search {
+    /// Place in [`super::Program`]'s patterns.
+    pub(crate) pattern: usize,
+    /// Field and number of the group. No field stands twice; the field that is searched comes last, because the groups
+    /// are parts of its text.
+    pub(crate) saves: Box<[(Slot, usize)]>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Action {
+    Noop,
+    Raise { category: Category, key: Slot, keep: Option<Duration>, save: Option<Slot> },
+    Reset { category: Category, key: Slot, grace: Option<Duration>, save: Option<Slot> },
+    Capture(Box<CaptureStep>),
+    Replace(Box<ReplaceStep>),
+    Email { subject: Box<str>, message: Template },
+    Log { level: LogLevel, message: Template },
+    Report { level: ReportLevel, details: Details, message: Template },
+    Ban(Box<BanStep>),
+}
+
+/// A field, and what stands in for it where the entry does not have it.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    pub(crate) field: Option<Slot>,
+    pub(crate) constant: Option<Literal>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CaptureStep {
+    pub(crate) saddr: Slot,
+    pub(crate) sport: Option<Slot>,
+    /// addr, port, daddr, dport.
+    pub(crate) masked: [Source; 4],
+    pub(crate) keep: Duration,
+    /// Pyruse's retention by powers of two.
+    pub(crate) compat: bool,
+    /// How long the connection lasted, in milliseconds, as HAProxy's `%Tt` has it.
+    pub(crate) lasted: Option<Slot>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ReplaceStep {
+    /// addr, port, daddr, dport.
+    pub(crate) asked: [Option<Slot>; 4],
+    pub(crate) subset: Subset,
+    pub(crate) saddr_into: Option<Slot>,
+    pub(crate) sport_into: Option<Slot>,
+    pub(crate) wait: Option<Duration>,
+    pub(crate) on_timeout: OnTimeout,
+}
+
+/// What becomes of an entry whose translation did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// It goes on as it is.
+    Pass,
+    /// Its way ends.
+    Skip,
+}
+
+#[derive(Debug)]
+pub(crate) struct BanStep {
+    pub(crate) field: Slot,
+    pub(crate) sets: SetPair,
+    /// For a shared address: sets of addresses with a port.
+    pub(crate) port_sets: Option<SetPair>,
+    pub(crate) port: Option<Slot>,
+    pub(crate) kind: SetKind,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) if_shared: IfShared,
+    pub(crate) escalate: bool,
+    pub(crate) prefix: Prefix,
+}
+
+/// The two sets of a ban.
+#[derive(Debug)]
+pub(crate) struct SetPair {
+    pub(crate) ipv4: Box<str>,
+    pub(crate) ipv6: Box<str>,
+}
+
+impl SetPair {
+    /// The one for the target's family.
+    pub(crate) fn of(&self, target: &IpNet) -> &str {
+        match target {
+            IpNet::V4(_) => &self.ipv4,
+            IpNet::V6(_) => &self.ipv6,
+        }
+    }
+}
+
+/// Whose sets a ban fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SetKind {
+    /// nftables'.
+    Nft,
+    /// ipset's.
+    Ipset,
+}
+
+/// What a ban does when others stand behind its address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfShared {
+    /// Nothing; the refusal is logged and counted.
+    #[default]
+    Refuse,
+    /// It bans address and port.
+    Port,
+    /// It bans the client, where that is known.
+    Client,
+}
+
+/// How much of an address a ban covers, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// 0 to 32.
+    pub ipv4: u8,
+    /// 0 to 128.
+    pub ipv6: u8,
+}
+
+impl Default for Prefix {
+    /// One IPv4 address; the /64 that an IPv6 client is free to move in.
+    fn default() -> Self {
+        Self { ipv4: 32, ipv6: 64 }
+    }
+}
+
+/// Syslog's levels, most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// System is unusable.
+    Emerg,
+    /// Action must be taken immediately.
+    Alert,
+    /// Critical conditions.
+    Crit,
+    /// Error conditions.
+    Err,
+    /// Warning conditions.
+    Warning,
+    /// Normal but significant conditions.
+    Notice,
+    /// Informational messages.
+    Info,
+    /// Debug-level messages.
+    Debug,
+}
+
+impl LogLevel {
+    /// All, in order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Emerg,
+        Self::Alert,
+        Self::Crit,
+        Self::Err,
+        Self::Warning,
+        Self::Notice,
+        Self::Info,
+        Self::Debug,
+    ];
+
+    /// As configurations write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Emerg => "EMERG",
+            Self::Alert => "ALERT",
+            Self::Crit => "CRIT",
+            Self::Err => "ERR",
+            Self::Warning => "WARNING",
+            Self::Notice => "NOTICE",
+            Self::Info => "INFO",
+            Self::Debug => "DEBUG",
+        }
+    }
+
+    /// The number of journald's PRIORITY: 0 (EMERG) to 7 (DEBUG).
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The section of the daily report that a message goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportLevel {
+    /// `WARN`.
+    Warn,
+    /// `INFO`.
+    Info,
+    /// Anything else.
+    Other,
+}
+
+/// Which times the daily report shows for a message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Details {
+    /// No time.
+    None,
+    /// The first.
+    First,
+    /// The last.
+    Last,
+    /// The first and the last.
+    FirstLast,
+    /// Every one.
+    #[default]
+    All,
+}
