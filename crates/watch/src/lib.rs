@@ -5,5 +5,6 @@ pub mod enforce;
 pub mod guard;
 pub mod journal_log;
 pub mod machine;
+pub mod mail;
 pub mod metrics;
 pub mod program;
