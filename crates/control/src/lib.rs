@@ -19,6 +19,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
+pub mod tls;
+
 use serde::{Deserialize, Serialize};
 use unmasq_flow::record::Record;
 

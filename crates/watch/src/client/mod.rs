@@ -12,6 +12,7 @@
 //! `daddr/dport` the server. Everything here takes time as an argument.
 
 mod captures;
+pub mod remote;
 mod waits;
 mod word;
 
