@@ -35,3 +35,12 @@ pub fn addresses(bytes: &[u8]) {
     // An error is a right answer to most bytes.
     let _ = addresses::note_all(&mut LocalAddresses::default(), bytes);
 }
+
+/// Reads the bytes as what nftables and ipset say of sets.
+///
+/// # Panics
+///
+/// If more is read than so many bytes can hold, or something that no set can hold.
+pub fn fuzz_sets(bytes: &[u8]) {
+    crate::sets::fuzz::parse_all(bytes);
+}

@@ -93,6 +93,22 @@ pub(crate) fn grow_receive_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<us
     rustix::net::sockopt::socket_recv_buffer_size(fd).map_err(system(doing, "CAP_NET_ADMIN"))
 }
 
+/// Makes the send buffer hold a message of that many bytes: one that does not fit is refused, not cut up. Beyond
+/// `net.core.wmem_max` this needs `CAP_NET_ADMIN`.
+pub(crate) fn grow_send_buffer(fd: BorrowedFd<'_>, bytes: usize) -> Result<()> {
+    let doing = "setting a send buffer's size";
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(fd, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &value).map_err(system(doing, "CAP_NET_ADMIN"))
+}
+
+/// The port that the socket was bound to.
+pub(crate) fn netlink_port(fd: BorrowedFd<'_>) -> Result<u32> {
+    let doing = "asking a netlink socket's port";
+    let address = rustix::net::getsockname(fd).map_err(system(doing, "CAP_NET_ADMIN"))?;
+    let address = netlink::SocketAddrNetlink::try_from(address).map_err(system(doing, "CAP_NET_ADMIN"))?;
+    Ok(address.pid())
+}
+
 /// Attaches a classic BPF program, in place of the one that was there.
 pub(crate) fn attach_filter(fd: BorrowedFd<'_>, program: &[libc::sock_filter]) -> io::Result<()> {
     let length = u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;

@@ -27,6 +27,8 @@ pub(crate) struct Message<'a> {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// The netlink port that it answers, or whose request caused it.
+    pub(crate) port: u32,
     /// What follows the header.
     pub(crate) body: &'a [u8],
 }
@@ -54,7 +56,7 @@ impl<'a> Iterator for Messages<'a> {
             self.offset = usize::MAX;
             return Some(Err(error));
         };
-        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = *header;
+        let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, p0, p1, p2, p3] = *header;
         let length = u32::from_ne_bytes([l0, l1, l2, l3]);
         let Some(body) = rest.get(HEADER..length as usize) else {
             let error = broken(length);
@@ -66,6 +68,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: u16::from_ne_bytes([k0, k1]),
             flags: u16::from_ne_bytes([f0, f1]),
             sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+            port: u32::from_ne_bytes([p0, p1, p2, p3]),
             body,
         }))
     }
@@ -181,13 +184,37 @@ impl Request {
         self.bytes.resize(aligned(self.bytes.len()), 0);
     }
 
+    /// Adds a text with the NUL that ends it.
+    pub(crate) fn put_name(&mut self, kind: u16, name: &str) {
+        self.header(kind, name.len() + 1);
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+        self.bytes.resize(aligned(self.bytes.len()), 0);
+    }
+
     /// Adds a nest of what the closure adds.
     pub(crate) fn nest(&mut self, kind: u16, inside: impl FnOnce(&mut Self)) {
+        let start = self.begin(kind);
+        inside(self);
+        self.end(start);
+    }
+
+    /// Begins a nest; the place that [`Request::end`] needs.
+    pub(crate) fn begin(&mut self, kind: u16) -> usize {
         let start = self.bytes.len();
         self.header(kind | NESTED, 0);
-        inside(self);
+        start
+    }
+
+    /// Ends the nest that began there. It must be shorter than 64 KiB.
+    pub(crate) fn end(&mut self, start: usize) {
         let length = (self.bytes.len() - start) as u16;
         self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The message, with its length filled in.

@@ -14,3 +14,4 @@ mod namespaces;
 mod oracle;
 mod recorded;
 mod scope;
+mod sets;

@@ -1,0 +1,151 @@
+//! Elements out of messages.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::kernel::{NFGENMSG, element, list};
+use super::member::{Listed, Member, address, predecessor};
+use super::{KeyType, SetInfo};
+use crate::conntrack::ParseError;
+use crate::wire::{Attribute, Attributes, Message};
+
+/// Collects what a set holds, from the messages of a dump.
+#[derive(Debug)]
+pub(super) struct Listing {
+    key: KeyType,
+    /// Each interval comes as two entries, in no order that could be relied on.
+    is_halved: bool,
+    whole: Vec<Listed>,
+    halves: Vec<Half>,
+}
+
+/// The first address of an interval, or the first after one.
+#[derive(Clone, Copy, Debug)]
+struct Half {
+    address: IpAddr,
+    is_start: bool,
+    timeout: Option<Duration>,
+    expires: Option<Duration>,
+}
+
+impl Listing {
+    pub(super) fn new(info: &SetInfo) -> Self {
+        let has_ports = matches!(info.key, KeyType::Ipv4Port | KeyType::Ipv6Port);
+        Self {
+            key: info.key,
+            is_halved: info.is_interval && !has_ports,
+            whole: Vec::new(),
+            halves: Vec::new(),
+        }
+    }
+
+    /// Takes in the body of a `NFT_MSG_NEWSETELEM`.
+    pub(super) fn take(&mut self, message: &Message<'_>) -> Result<(), ParseError> {
+        let short = ParseError::Short { kind: message.kind, length: message.body.len() };
+        for attribute in Attributes(message.body.get(NFGENMSG..).ok_or(short)?) {
+            let attribute = attribute?;
+            if attribute.kind == list::ELEMENTS {
+                for entry in attribute.nested() {
+                    self.entry(&entry?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: &Attribute<'_>) -> Result<(), ParseError> {
+        let (mut key, mut key_end, mut flags) = (None, None, 0);
+        let (mut timeout, mut expires) = (None, None);
+        for attribute in entry.nested() {
+            let attribute = attribute?;
+            match attribute.kind {
+                element::KEY => key = value(&attribute)?,
+                element::KEY_END => key_end = value(&attribute)?,
+                element::FLAGS => flags = attribute.be32("NFTA_SET_ELEM_FLAGS")?,
+                element::TIMEOUT => timeout = milliseconds(&attribute, "NFTA_SET_ELEM_TIMEOUT")?,
+                element::EXPIRATION => expires = milliseconds(&attribute, "NFTA_SET_ELEM_EXPIRATION")?,
+                _ => {}
+            }
+        }
+        if flags & element::FLAG_CATCHALL != 0 {
+            return Ok(());
+        }
+        let key = key.ok_or(ParseError::Missing("NFTA_SET_ELEM_KEY"))?;
+        let (first, from) = self.split(key)?;
+        if self.is_halved {
+            let is_start = flags & element::FLAG_INTERVAL_END == 0;
+            self.halves.push(Half { address: first, is_start, timeout, expires });
+            return Ok(());
+        }
+        let (last, to) = key_end.map_or(Ok((first, from)), |key| self.split(key))?;
+        let ports = from.zip(to).map(|(from, to)| from..=to);
+        // A range that goes backwards is nothing that a kernel could have.
+        let member = Member::range(first, last, ports);
+        self.whole.extend(member.map(|member| Listed { member, timeout, expires }));
+        Ok(())
+    }
+
+    /// The address and the port of a key.
+    fn split(&self, key: &[u8]) -> Result<(IpAddr, Option<u16>), ParseError> {
+        let (expected, width, has_port) = match self.key {
+            KeyType::Ipv4 => (4, 4, false),
+            KeyType::Ipv6 => (16, 16, false),
+            KeyType::Ipv4Port => (8, 4, true),
+            KeyType::Ipv6Port => (20, 16, true),
+            KeyType::Other { length, .. } => (length as usize, 0, false),
+        };
+        let wrong = ParseError::Size { name: "NFTA_DATA_VALUE", length: key.len(), expected };
+        if key.len() != expected {
+            return Err(wrong);
+        }
+        let (bytes, rest) = key.split_at_checked(width).ok_or(wrong)?;
+        let port = rest.first_chunk().copied().map(u16::from_be_bytes);
+        Ok((address(bytes).ok_or(wrong)?, port.filter(|_| has_port)))
+    }
+
+    /// All of it. An interval without an end goes up to the next one, or to the last address.
+    pub(super) fn finish(mut self) -> Vec<Listed> {
+        self.halves.sort_unstable_by_key(|half| (half.address, half.is_start));
+        let mut open: Option<Half> = None;
+        for half in &self.halves {
+            if let Some(start) = open.take() {
+                let last = predecessor(half.address);
+                self.whole.extend(last.and_then(|last| start.up_to(last)));
+            }
+            if half.is_start {
+                open = Some(*half);
+            }
+        }
+        if let Some(start) = open {
+            let last = match start.address {
+                IpAddr::V4(_) => IpAddr::from([0xff; 4]),
+                IpAddr::V6(_) => IpAddr::from([0xff; 16]),
+            };
+            self.whole.extend(start.up_to(last));
+        }
+        self.whole
+    }
+}
+
+impl Half {
+    fn up_to(&self, last: IpAddr) -> Option<Listed> {
+        let member = Member::range(self.address, last, None)?;
+        Some(Listed { member, timeout: self.timeout, expires: self.expires })
+    }
+}
+
+fn value<'a>(attribute: &Attribute<'a>) -> Result<Option<&'a [u8]>, ParseError> {
+    for inner in attribute.nested() {
+        let inner = inner?;
+        if inner.kind == element::VALUE {
+            return Ok(Some(inner.value));
+        }
+    }
+    Ok(None)
+}
+
+/// 0 is for ever.
+fn milliseconds(attribute: &Attribute<'_>, name: &'static str) -> Result<Option<Duration>, ParseError> {
+    let value = attribute.be64(name)?;
+    Ok((value > 0).then(|| Duration::from_millis(value)))
+}
