@@ -149,6 +149,13 @@ impl Entry {
         }
     }
 
+    /// Sets a field to a list, in place of what it had, be it of one item or of none.
+    pub fn set_list<'v>(&mut self, slot: Slot, items: impl IntoIterator<Item = Value<'v>>) {
+        let list = items.into_iter().map(|item| self.store(item)).collect();
+        self.lists.push(list);
+        self.slots[slot.index()] = Stored::List(self.lists.len() as u32 - 1);
+    }
+
     /// Takes a field away.
     pub fn remove(&mut self, slot: Slot) {
         self.slots[slot.index()] = Stored::Missing;

@@ -1,8 +1,10 @@
 //! The names of the fields that chains use, and the slots they stand in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rustc_hash::FxBuildHasher;
+
+use crate::journal_fields::{self, Kind};
 
 /// The place of a field in an [`crate::Entry`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,7 +21,10 @@ impl Slot {
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     names: Vec<Box<str>>,
+    kinds: Vec<Kind>,
     slots: HashMap<Box<str>, Slot, FxBuildHasher>,
+    /// What stands before each dot of a name.
+    outer: HashSet<Box<str>, FxBuildHasher>,
 }
 
 impl Fields {
@@ -34,8 +39,10 @@ impl Fields {
         let slot = Slot(self.names.len().min(Self::MOST - 1) as u16);
         if self.names.len() < Self::MOST {
             self.names.push(name.into());
+            self.kinds.push(journal_fields::kind(name));
         }
         self.slots.insert(name.into(), slot);
+        self.outer.extend(name.match_indices('.').map(|(dot, _)| Box::from(&name[..dot])));
         slot
     }
 
@@ -44,9 +51,19 @@ impl Fields {
         self.slots.get(name).copied()
     }
 
+    /// Does any chain use a field within this one: `ssh.client.software` within `ssh` and `ssh.client`?
+    pub fn has_within(&self, name: &str) -> bool {
+        self.outer.contains(name)
+    }
+
     /// The name of a field.
     pub fn name(&self, slot: Slot) -> &str {
         &self.names[slot.index()]
+    }
+
+    /// What a journal's values of this field are converted to.
+    pub fn journal_kind(&self, slot: Slot) -> Kind {
+        self.kinds[slot.index()]
     }
 
     /// How many fields there are.

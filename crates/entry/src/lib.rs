@@ -21,6 +21,9 @@
 
 mod entry;
 mod fields;
+pub mod format;
+pub mod journal_fields;
+pub mod saved;
 mod value;
 
 pub use entry::Entry;

@@ -1,0 +1,201 @@
+//! The journal's export format: `NAME=value` lines, or `NAME`, a length and that many bytes; a blank line ends a record.
+//!
+//! See <https://systemd.io/JOURNAL_EXPORT_FORMATS/>. The lengths are another program's word: one that leads to no
+//! line end makes the record undecodable, and reading goes on after the next blank line.
+
+use std::fmt;
+
+use crate::format::{Encoding, Undecodable};
+use crate::journal_fields::{micros, push, time, uuid};
+use crate::{Entry, Fields, Value};
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A name has other characters than the journal allows.
+    Name,
+    /// A length is larger than the record, or does not lead to a line end.
+    Length,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "a line that is neither NAME=value nor the name of binary data",
+            Self::Length => "the length of binary data is not true",
+        })
+    }
+}
+
+/// Where the first record of some bytes ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// It has `length` bytes, and the next one begins at `next`.
+    Record {
+        /// Bytes of the record, without the blank line.
+        length: usize,
+        /// Bytes up to the next record, blank lines before and after this one included.
+        next: usize,
+    },
+    /// Its end is not among the bytes.
+    More,
+}
+
+/// One field of a record, and where the next begins.
+struct Field<'r> {
+    name: &'r [u8],
+    value: &'r [u8],
+    next: usize,
+}
+
+enum Step<'r> {
+    Field(Field<'r>),
+    /// The line is empty: the record's end, with the place after it.
+    End(usize),
+    /// The bytes end within the field.
+    More,
+    Fault(Fault),
+}
+
+/// Reads the field at `at`. `most`: no record has more bytes than this.
+fn step(bytes: &[u8], at: usize, most: usize) -> Step<'_> {
+    let rest = &bytes[at..];
+    // The first of both: a name has no `=`, and the value of a text field has no line end.
+    let Some(stop) = memchr::memchr2(b'=', b'\n', rest) else {
+        return if rest.len() > MOST_NAME { Step::Fault(Fault::Name) } else { Step::More };
+    };
+    let name = &rest[..stop];
+    if rest[stop] == b'\n' && name.is_empty() {
+        return Step::End(at + 1);
+    }
+    if !is_name(name) {
+        return Step::Fault(Fault::Name);
+    }
+    if rest[stop] == b'=' {
+        let value = &rest[stop + 1..];
+        return match memchr::memchr(b'\n', value) {
+            Some(end) => Step::Field(Field { name, value: &value[..end], next: at + stop + 2 + end }),
+            None => Step::More,
+        };
+    }
+    let Some((length, data)) = rest[stop + 1..].split_first_chunk::<8>() else { return Step::More };
+    let Some(length) = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= most)
+    else {
+        return Step::Fault(Fault::Length);
+    };
+    match data.get(length) {
+        Some(b'\n') => Step::Field(Field { name, value: &data[..length], next: at + stop + 9 + length + 1 }),
+        Some(_) => Step::Fault(Fault::Length),
+        None => Step::More,
+    }
+}
+
+/// The journal allows 64; room for other writers.
+const MOST_NAME: usize = 256;
+
+fn is_name(name: &[u8]) -> bool {
+    let is_allowed = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+    !name.is_empty() && name.len() <= MOST_NAME && name.iter().all(is_allowed)
+}
+
+/// Finds the end of the record that begins at the head of `bytes`, where blank lines may stand. `is_all`: no more
+/// bytes will come, so that an unfinished record ends with them. `most`: no record has more bytes than this.
+pub fn extent(bytes: &[u8], is_all: bool, most: usize) -> Extent {
+    let blank = bytes.iter().take_while(|byte| **byte == b'\n').count();
+    let mut at = blank;
+    loop {
+        match step(bytes, at, most) {
+            Step::Field(field) => at = field.next,
+            Step::End(next) => return Extent::Record { length: at, next },
+            Step::More if !is_all => return Extent::More,
+            Step::More if at >= bytes.len() => {
+                let is_record = at > blank;
+                return if is_record { Extent::Record { length: at, next: at } } else { Extent::More };
+            }
+            // The length may have swallowed what follows: only the blank line can be trusted.
+            Step::More | Step::Fault(_) => {
+                return match memchr::memmem::find(&bytes[at..], b"\n\n") {
+                    Some(end) => Extent::Record { length: at + end + 1, next: at + end + 2 },
+                    None if is_all => Extent::Record { length: bytes.len(), next: bytes.len() },
+                    None => Extent::More,
+                };
+            }
+        }
+    }
+}
+
+/// Fills an entry from one record.
+pub(super) fn parse(
+    record: &[u8],
+    encoding: Encoding,
+    entry: &mut Entry,
+    fields: &Fields,
+) -> Result<(), Undecodable> {
+    let mut at = record.iter().take_while(|byte| **byte == b'\n').count();
+    let mut clocks = Clocks::default();
+    while at < record.len() {
+        match step(record, at, record.len()) {
+            Step::Field(field) => {
+                at = field.next;
+                let name = str::from_utf8(field.name).unwrap_or_default();
+                clocks.note(name, field.value);
+                if let Some(slot) = fields.find(name) {
+                    push(entry, slot, fields.journal_kind(slot), field.value, encoding);
+                }
+            }
+            Step::End(next) => at = next,
+            Step::Fault(what) => return Err(Undecodable::Export { what, at }),
+            // The last line of a file has no line end.
+            Step::More if !record[at..].contains(&b'\n') && record[at..].contains(&b'=') => {
+                let mut line = record[at..].to_vec();
+                line.push(b'\n');
+                return match step(&line, 0, line.len()) {
+                    Step::Field(field) => {
+                        let name = str::from_utf8(field.name).unwrap_or_default();
+                        clocks.note(name, field.value);
+                        if let Some(slot) = fields.find(name) {
+                            push(entry, slot, fields.journal_kind(slot), field.value, encoding);
+                        }
+                        clocks.finish(entry, fields);
+                        Ok(())
+                    }
+                    _ => Err(Undecodable::Export { what: Fault::Name, at }),
+                };
+            }
+            Step::More => return Err(Undecodable::Export { what: Fault::Length, at }),
+        }
+    }
+    clocks.finish(entry, fields);
+    Ok(())
+}
+
+/// What an entry's own time, and its monotonic one, are made of.
+#[derive(Default)]
+pub(super) struct Clocks {
+    time: Option<unmasq_flow::Timestamp>,
+    monotonic: Option<std::time::Duration>,
+    boot: Option<[u8; 16]>,
+}
+
+impl Clocks {
+    /// The fields that it takes.
+    pub(super) const NAMES: [&'static str; 3] = ["__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_BOOT_ID"];
+
+    /// Takes what it needs.
+    pub(super) fn note(&mut self, name: &str, value: &[u8]) {
+        match name {
+            "__REALTIME_TIMESTAMP" => self.time = time(value),
+            "__MONOTONIC_TIMESTAMP" => self.monotonic = micros(value),
+            "_BOOT_ID" => self.boot = uuid(value),
+            _ => {}
+        }
+    }
+
+    /// Sets the time, and the field that needs two.
+    pub(super) fn finish(self, entry: &mut Entry, fields: &Fields) {
+        entry.time = self.time;
+        if let (Some(monotonic), Some(slot)) = (self.monotonic, fields.find("__MONOTONIC_TIMESTAMP")) {
+            entry.set(slot, Value::Monotonic(monotonic, self.boot.unwrap_or_default()));
+        }
+    }
+}
