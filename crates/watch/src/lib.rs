@@ -1,6 +1,8 @@
 //! Chains of filters and actions over log entries.
 
+pub mod bans;
 pub mod client;
+pub mod counters;
 pub mod enforce;
 pub mod guard;
 pub mod journal_log;
@@ -8,3 +10,5 @@ pub mod machine;
 pub mod mail;
 pub mod metrics;
 pub mod program;
+pub mod report;
+pub mod state;

@@ -1,0 +1,470 @@
+//! The counters of one category: a slab of keys, a slab of ticks, and a hand that goes around.
+//!
+//! ```text
+//!  index ──► keys   [ 203.0.113.7 · live 3 · head ]──► ticks  (expiry, count)──►(expiry, count)──►∎   soonest first
+//!                     ▲ hand: frees what has expired; when all places are taken, the lightest that it sees gives way
+//! ```
+//!
+//! Each raise does a bounded amount of work: it drops the ticks of its own key that are over (each tick is dropped once),
+//! and the hand looks at two further keys. So what nobody counts any more is freed by those who count, with no timer.
+//!
+//! Everything here is decided by the order of calls and their arguments alone, the placement in the slabs included:
+//! replaying a log on a snapshot gives the same counters, evictions too. (The index is only ever asked, never walked.)
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use unmasq_flow::Timestamp;
+
+use super::{Key, Limits};
+
+const NONE: u32 = u32::MAX;
+/// Up to so many ticks of a key are exact. Further ones are joined with the one before if they would be over within a
+/// [`FINENESS`]th of the time that they are kept.
+const EXACT: u32 = 128;
+const FINENESS: i64 = 256;
+/// How many keys the hand looks at when one must give way.
+const SAMPLE: u32 = 8;
+
+/// Raises that expire together.
+#[derive(Clone, Copy, Debug)]
+struct Tick {
+    expiry: Timestamp,
+    count: u32,
+    /// The next in time, or the next free place.
+    next: u32,
+}
+
+/// A key and what is counted for it.
+#[derive(Clone, Copy, Debug)]
+struct Counter {
+    key: Key,
+    /// While it lasts nothing is counted; `Timestamp::MIN` for none.
+    grace: Timestamp,
+    /// First and last of its ticks; of a free place, the next one.
+    head: u32,
+    tail: u32,
+    /// How many ticks are listed.
+    ticks: u32,
+    /// Sum of the ticks' counts.
+    live: u32,
+    /// Raises that never expire.
+    lasting: u32,
+}
+
+impl Counter {
+    fn count(&self) -> u64 {
+        u64::from(self.live) + u64::from(self.lasting)
+    }
+}
+
+/// One counter as it is saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Saved {
+    pub(crate) key: Key,
+    pub(crate) grace: Timestamp,
+    pub(crate) lasting: u32,
+    /// Soonest first: expiry and how many.
+    pub(crate) ticks: Vec<(Timestamp, u32)>,
+}
+
+/// What a category holds, and what it had to give up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Keys held; some may have expired and not been freed yet.
+    pub keys: usize,
+    /// Ticks held: raises that expire at different moments.
+    pub ticks: usize,
+    /// Counters that had to give way before their time.
+    pub evicted: u64,
+    /// Raises that were joined with an earlier one of their key, and expire with it.
+    pub joined: u64,
+    /// Bytes of memory.
+    pub bytes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Category {
+    limits: Limits,
+    hasher: RandomState,
+    index: HashTable<u32>,
+    counters: Vec<Counter>,
+    free_counter: u32,
+    ticks: Vec<Tick>,
+    free_tick: u32,
+    used_ticks: usize,
+    hand: u32,
+    evicted: u64,
+    joined: u64,
+}
+
+impl Category {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let limits = Limits {
+            keys: limits.keys.clamp(1, NONE as usize - 1),
+            ticks: limits.ticks.clamp(1, NONE as usize - 1),
+        };
+        Self {
+            limits,
+            hasher: RandomState::default(),
+            index: HashTable::new(),
+            counters: Vec::new(),
+            free_counter: NONE,
+            ticks: Vec::new(),
+            free_tick: NONE,
+            used_ticks: 0,
+            hand: 0,
+            evicted: 0,
+            joined: 0,
+        }
+    }
+
+    /// Hot: `benches/state.rs` guards it. `expiry` is `Timestamp::MAX` for a raise that lasts.
+    pub(crate) fn raise(&mut self, key: &Key, expiry: Timestamp, now: Timestamp) -> u64 {
+        self.turn(2, now);
+        let place = match self.find(key) {
+            Some(place) => place,
+            None => self.enter(key, now),
+        };
+        self.drop_expired(place, now);
+        let counter = &mut self.counters[place as usize];
+        if counter.grace > now {
+            return 0;
+        }
+        counter.grace = Timestamp::MIN;
+        if expiry == Timestamp::MAX {
+            counter.lasting = counter.lasting.saturating_add(1);
+        } else if expiry > now {
+            self.add_tick(place, expiry, now);
+        }
+        self.counters[place as usize].count()
+    }
+
+    pub(crate) fn count(&self, key: &Key, now: Timestamp) -> u64 {
+        let Some(place) = self.find(key) else { return 0 };
+        let counter = &self.counters[place as usize];
+        let live: u64 =
+            self.listed(counter).filter(|tick| tick.expiry > now).map(|tick| u64::from(tick.count)).sum();
+        live + u64::from(counter.lasting)
+    }
+
+    /// With a grace (`until`), nothing is counted for that long. Without one, a grace that is active goes on.
+    pub(crate) fn reset(&mut self, key: &Key, until: Option<Timestamp>, now: Timestamp) {
+        self.turn(2, now);
+        match (self.find(key), until.filter(|until| *until > now)) {
+            (Some(place), until) => {
+                self.drop_ticks(place);
+                let counter = &mut self.counters[place as usize];
+                counter.lasting = 0;
+                if let Some(until) = until {
+                    counter.grace = until;
+                }
+                if counter.grace <= now {
+                    self.leave(place);
+                }
+            }
+            (None, Some(until)) => {
+                let place = self.enter(key, now);
+                self.counters[place as usize].grace = until;
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// What is alive, from the hand on: saved in that order and loaded again, the hand meets it in the same order.
+    pub(crate) fn save(&self, now: Timestamp) -> Vec<Saved> {
+        let hand = (self.hand as usize).min(self.counters.len());
+        let (behind, ahead) = self.counters.split_at(hand);
+        let held = ahead.iter().chain(behind).filter(|counter| !counter.key.is_vacant());
+        held.map(|counter| {
+            let live = self.listed(counter).filter(|tick| tick.expiry > now);
+            Saved {
+                key: counter.key,
+                grace: if counter.grace > now { counter.grace } else { Timestamp::MIN },
+                lasting: counter.lasting,
+                ticks: live.map(|tick| (tick.expiry, tick.count)).collect(),
+            }
+        })
+        .filter(|saved| saved.grace != Timestamp::MIN || saved.lasting > 0 || !saved.ticks.is_empty())
+        .collect()
+    }
+
+    /// Of what was saved; what the limits have no room for is left out and counted.
+    pub(crate) fn load(limits: Limits, saved: Vec<Saved>) -> Self {
+        let mut category = Self::new(limits);
+        category.counters.reserve_exact(saved.len().min(category.limits.keys));
+        for one in saved {
+            let has_room = category.index.len() < category.limits.keys
+                && category.used_ticks + one.ticks.len() <= category.limits.ticks;
+            if !has_room || one.key.is_vacant() || category.find(&one.key).is_some() {
+                category.evicted += 1;
+                continue;
+            }
+            let place = category.enter(&one.key, Timestamp::MIN);
+            for (expiry, count) in one.ticks {
+                category.append_tick(place, expiry, count);
+            }
+            let counter = &mut category.counters[place as usize];
+            (counter.grace, counter.lasting) = (one.grace, one.lasting);
+        }
+        category
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            keys: self.index.len(),
+            ticks: self.used_ticks,
+            evicted: self.evicted,
+            joined: self.joined,
+            bytes: self.counters.capacity() * size_of::<Counter>()
+                + self.ticks.capacity() * size_of::<Tick>()
+                + self.index.allocation_size(),
+        }
+    }
+
+    /// Carries over what a category that this one takes the place of had to give up.
+    pub(crate) fn inherit(&mut self, usage: Usage) {
+        self.evicted += usage.evicted;
+        self.joined += usage.joined;
+    }
+
+    fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    fn find(&self, key: &Key) -> Option<u32> {
+        self.index.find(self.hash(key), |&place| self.counters[place as usize].key == *key).copied()
+    }
+
+    fn listed(&self, counter: &Counter) -> impl Iterator<Item = &Tick> {
+        let first = self.ticks.get(counter.head as usize);
+        std::iter::successors(first, |tick| self.ticks.get(tick.next as usize))
+    }
+
+    /// A place for a new key; another gives way if there is none.
+    fn enter(&mut self, key: &Key, now: Timestamp) -> u32 {
+        if self.index.len() >= self.limits.keys {
+            self.evict(now, NONE);
+        }
+        let counter = Counter {
+            key: *key,
+            grace: Timestamp::MIN,
+            head: NONE,
+            tail: NONE,
+            ticks: 0,
+            live: 0,
+            lasting: 0,
+        };
+        let place = if self.free_counter == NONE {
+            self.counters.push(counter);
+            self.counters.len() as u32 - 1
+        } else {
+            let place = self.free_counter;
+            self.free_counter = self.counters[place as usize].head;
+            self.counters[place as usize] = counter;
+            place
+        };
+        let (hash, hasher, counters) = (self.hash(key), &self.hasher, &self.counters);
+        self.index.insert_unique(hash, place, |&other| hasher.hash_one(counters[other as usize].key));
+        place
+    }
+
+    fn leave(&mut self, place: u32) {
+        self.drop_ticks(place);
+        let hash = self.hash(&self.counters[place as usize].key);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == place) {
+            entry.remove();
+        }
+        let counter = &mut self.counters[place as usize];
+        counter.key = Key::VACANT;
+        counter.head = self.free_counter;
+        self.free_counter = place;
+    }
+
+    /// The hand goes on: keys with nothing alive are freed.
+    fn turn(&mut self, steps: u32, now: Timestamp) {
+        for _ in 0..steps.min(self.counters.len() as u32) {
+            let place = self.advance();
+            self.free_if_over(place, now);
+        }
+    }
+
+    fn advance(&mut self) -> u32 {
+        let place = if self.hand as usize >= self.counters.len() { 0 } else { self.hand };
+        self.hand = place + 1;
+        place
+    }
+
+    fn free_if_over(&mut self, place: u32, now: Timestamp) -> bool {
+        let counter = &self.counters[place as usize];
+        if counter.key.is_vacant() || counter.lasting > 0 || counter.grace > now {
+            return false;
+        }
+        // The last tick is the last to expire.
+        let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MIN, |tick| tick.expiry);
+        if last > now {
+            return false;
+        }
+        self.leave(place);
+        true
+    }
+
+    /// Makes room for a key: of the next few that the hand meets, what is over is freed, else the one with the fewest
+    /// ticks gives way, of equal ones that which expires first. So a flood of addresses with a tick or two each pushes
+    /// out its own, and who is counted often stays. A grace is as heavy as anything can be: it protects somebody.
+    fn evict(&mut self, now: Timestamp, spare: u32) {
+        let mut lightest: Option<((u64, Timestamp), u32)> = None;
+        let mut seen = 0;
+        for _ in 0..self.counters.len() {
+            let place = self.advance();
+            let counter = &self.counters[place as usize];
+            if counter.key.is_vacant() || place == spare {
+                continue;
+            }
+            if self.free_if_over(place, now) {
+                return;
+            }
+            let counter = &self.counters[place as usize];
+            let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MAX, |tick| tick.expiry);
+            let weight = if counter.grace > now { u64::MAX } else { counter.count() };
+            if lightest.is_none_or(|(lighter, _)| (weight, last) < lighter) {
+                lightest = Some(((weight, last), place));
+            }
+            seen += 1;
+            if seen == SAMPLE {
+                break;
+            }
+        }
+        if let Some((_, place)) = lightest {
+            self.leave(place);
+            self.evicted += 1;
+        }
+    }
+
+    fn drop_expired(&mut self, place: u32, now: Timestamp) {
+        loop {
+            let counter = &mut self.counters[place as usize];
+            let head = counter.head;
+            let Some(&tick) = self.ticks.get(head as usize) else { return };
+            if tick.expiry > now {
+                return;
+            }
+            counter.head = tick.next;
+            counter.ticks -= 1;
+            counter.live -= tick.count;
+            if tick.next == NONE {
+                counter.tail = NONE;
+            }
+            self.free_one(head);
+        }
+    }
+
+    fn drop_ticks(&mut self, place: u32) {
+        let counter = &mut self.counters[place as usize];
+        let mut next = counter.head;
+        (counter.head, counter.tail, counter.ticks, counter.live) = (NONE, NONE, 0, 0);
+        while let Some(tick) = self.ticks.get(next as usize) {
+            let freed = std::mem::replace(&mut next, tick.next);
+            self.free_one(freed);
+        }
+    }
+
+    fn free_one(&mut self, tick: u32) {
+        self.ticks[tick as usize].next = self.free_tick;
+        self.free_tick = tick;
+        self.used_ticks -= 1;
+    }
+
+    /// Adds a raise to the ticks of a key, which stay in the order of their expiry.
+    fn add_tick(&mut self, place: u32, expiry: Timestamp, now: Timestamp) {
+        let counter = self.counters[place as usize];
+        let last = self.ticks.get(counter.tail as usize).copied();
+        let before = match last {
+            // Nearly always: what is raised later expires later.
+            Some(last) if last.expiry <= expiry => counter.tail,
+            None => NONE,
+            // Two steps keep the same counter for different times.
+            Some(_) => self.last_until(&counter, expiry),
+        };
+        if let Some(tick) = self.ticks.get(before as usize).copied() {
+            let fineness = (expiry.as_nanos().saturating_sub(now.as_nanos())) / FINENESS;
+            let apart = expiry.as_nanos().saturating_sub(tick.expiry.as_nanos());
+            let is_crowded = counter.ticks >= EXACT && apart <= fineness;
+            if apart == 0 || is_crowded {
+                self.joined += u64::from(apart > 0);
+                self.join(place, before);
+                return;
+            }
+        }
+        if self.used_ticks >= self.limits.ticks {
+            // No room: the raise expires with an earlier one of its key, if there is one, rather than later than it
+            // should. Nobody is counted for longer than was configured.
+            if before != NONE {
+                self.joined += 1;
+                self.join(place, before);
+                return;
+            }
+            self.evict(now, place);
+            if self.used_ticks >= self.limits.ticks {
+                // This key itself has all the ticks there may be, all of them later than this one.
+                self.joined += 1;
+                return;
+            }
+        }
+        let tick = self.take_tick(Tick { expiry, count: 1, next: NONE });
+        let next = match self.ticks.get_mut(before as usize) {
+            Some(earlier) => std::mem::replace(&mut earlier.next, tick),
+            None => std::mem::replace(&mut self.counters[place as usize].head, tick),
+        };
+        self.ticks[tick as usize].next = next;
+        let counter = &mut self.counters[place as usize];
+        if next == NONE {
+            counter.tail = tick;
+        }
+        counter.ticks += 1;
+        counter.live += 1;
+    }
+
+    fn append_tick(&mut self, place: u32, expiry: Timestamp, count: u32) {
+        let tick = self.take_tick(Tick { expiry, count, next: NONE });
+        let counter = &mut self.counters[place as usize];
+        match self.ticks.get_mut(counter.tail as usize) {
+            Some(last) => last.next = tick,
+            None => counter.head = tick,
+        }
+        counter.tail = tick;
+        counter.ticks += 1;
+        counter.live = counter.live.saturating_add(count);
+    }
+
+    fn join(&mut self, place: u32, tick: u32) {
+        let (tick, counter) = (&mut self.ticks[tick as usize], &mut self.counters[place as usize]);
+        if counter.live < u32::MAX {
+            tick.count += 1;
+            counter.live += 1;
+        }
+    }
+
+    fn take_tick(&mut self, tick: Tick) -> u32 {
+        self.used_ticks += 1;
+        if self.free_tick == NONE {
+            self.ticks.push(tick);
+            return self.ticks.len() as u32 - 1;
+        }
+        let place = self.free_tick;
+        self.free_tick = self.ticks[place as usize].next;
+        self.ticks[place as usize] = tick;
+        place
+    }
+
+    /// The last tick of a key that expires at `expiry` or before.
+    fn last_until(&self, counter: &Counter, expiry: Timestamp) -> u32 {
+        let (mut before, mut next) = (NONE, counter.head);
+        while let Some(tick) = self.ticks.get(next as usize).filter(|tick| tick.expiry <= expiry) {
+            before = std::mem::replace(&mut next, tick.next);
+        }
+        before
+    }
+}
