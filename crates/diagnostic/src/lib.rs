@@ -7,6 +7,8 @@
 //!   | ^^^
 //! ```
 
+pub mod units;
+
 use std::fmt;
 use std::io;
 use std::ops::Range;

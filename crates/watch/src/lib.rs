@@ -3,6 +3,7 @@
 pub mod bans;
 pub mod client;
 pub mod counters;
+pub mod config;
 pub mod enforce;
 pub mod guard;
 pub mod journal_log;

@@ -13,7 +13,7 @@
 mod example;
 mod form;
 mod section;
-pub(crate) mod units;
+pub(crate) use unmasq_diagnostic::units;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,7 @@ const SIZE: [(&str, u64); 10] = [
 /// A text that is no duration or size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum UnitError {
+pub enum UnitError {
     /// It is empty, or a part of it does not begin with a digit.
     #[error("{text:?} is not a {what}; write {example}")]
     NoNumber {
@@ -78,7 +78,7 @@ pub(crate) enum UnitError {
 }
 
 /// Reads a duration: `90s`, `15m`, `24h`, `180d`, `2w`, `1d12h`, `500ms`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
+pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
     const EXAMPLE: &str = "90s, 15m, 24h, 180d or 2w";
     let mut rest = text;
     let mut millis: u64 = 0;
@@ -112,7 +112,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 }
 
 /// Reads a size in bytes: `512B`, `10MB`, `64MiB`, `2TB`.
-pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
+pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     const EXAMPLE: &str = "10MB, 64MiB or 2TB";
     let (number, unit, tail) = part(text);
     if number.is_empty() {
@@ -139,7 +139,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, UnitError> {
 }
 
 /// The shortest text that [`parse_duration`] reads as the same duration; parts of a millisecond are dropped.
-pub(crate) fn format_duration(duration: Duration) -> String {
+pub fn format_duration(duration: Duration) -> String {
     let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if rest == 0 {
         return "0s".to_owned();
@@ -160,7 +160,7 @@ pub(crate) fn format_duration(duration: Duration) -> String {
 }
 
 /// The shortest text that [`parse_size`] reads as the same number of bytes.
-pub(crate) fn format_size(bytes: u64) -> String {
+pub fn format_size(bytes: u64) -> String {
     SIZE.iter()
         .filter(|(_, unit)| bytes.is_multiple_of(*unit) && bytes >= *unit)
         .map(|(name, unit)| format!("{}{name}", bytes / unit))
