@@ -20,6 +20,7 @@
 //! ```
 
 pub mod tls;
+pub mod watch;
 
 use serde::{Deserialize, Serialize};
 use unmasq_flow::record::Record;
@@ -73,6 +74,8 @@ pub enum Ask {
     },
     /// How the recorder is.
     Status,
+    /// Something that only a watch answers.
+    Watch(watch::WatchAsk),
 }
 
 /// One line of a reply.
@@ -85,6 +88,8 @@ pub enum Reply {
     Status(Status),
     /// Of one namespace, before the flows: since when and until when the book has everything.
     Covered(Covered),
+    /// A watch's answer.
+    Watch(watch::WatchReply),
     /// The reply is complete.
     End {
         /// How many lines it had before this one.

@@ -40,7 +40,7 @@ pub(crate) struct Arena<'e> {
     lists: &'e [Vec<Stored>],
 }
 
-impl<'e> Arena<'e> {
+impl Arena<'_> {
     fn fixed<const N: usize>(self, start: u32) -> [u8; N] {
         let bytes = &self.bytes[start as usize..][..N];
         bytes.try_into().unwrap_or([0; N])
@@ -214,7 +214,7 @@ impl Entry {
     /// Cut at [`Entry::MOST_BYTES`], so that places fit in 32 bits.
     fn append_text(&mut self, text: &str) -> Part {
         let start = self.texts.len();
-        let cut = text.floor_char_boundary(text.len().min(Self::MOST_BYTES.saturating_sub(start)));
+        let cut = floor_char_boundary(text, Self::MOST_BYTES.saturating_sub(start));
         self.texts.push_str(&text[..cut]);
         Part { start: start as u32, length: cut as u32 }
     }
@@ -226,4 +226,12 @@ impl Entry {
         self.bytes.extend_from_slice(&bytes[..cut]);
         Part { start: start as u32, length: cut as u32 }
     }
+}
+
+/// The last character boundary at or before a byte; `str::floor_char_boundary` is younger than our oldest compiler.
+pub fn floor_char_boundary(text: &str, byte: usize) -> usize {
+    if byte >= text.len() {
+        return text.len();
+    }
+    (0..=byte).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
 }

@@ -26,6 +26,6 @@ pub mod journal_fields;
 pub mod saved;
 mod value;
 
-pub use entry::Entry;
+pub use entry::{Entry, floor_char_boundary};
 pub use fields::{Fields, Slot};
 pub use value::{Items, Value};

@@ -1,19 +1,15 @@
 //! The answering side of the control socket: a thread that accepts, and one for each connection.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
-use parking_lot::Mutex;
-use unmasq_control::{Ask, Covered, Reply, Request, Status, VERSION};
-use unmasq_flow::record::Record;
-use unmasq_flow::{self as flow, Book, Endpoint, Flow, Period, Protocol, Timestamp};
+use unmasq_control::{Ask, Reply, Request, VERSION};
 
 /// A request line longer than this is refused; the longest sensible one has under 300 bytes.
 const MAX_REQUEST: u64 = 4096;
@@ -22,31 +18,13 @@ const MAX_CONNECTIONS: usize = 16;
 /// How long a caller may stay silent or leave a reply unread.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a question about this moment waits for the events of this moment.
-const CATCH_UP: Duration = Duration::from_millis(500);
-
-/// What the socket answers from.
-#[derive(Clone, Debug)]
-pub(crate) struct Sources {
-    pub(crate) book: Arc<Mutex<Book>>,
-    pub(crate) status: Arc<Mutex<Status>>,
-    /// What of each namespace has been accepted by now.
-    pub(crate) covered: Arc<Mutex<Vec<Covered>>>,
-}
-
-impl Sources {
-    /// Waits, for a bounded time, until everything that the kernel sent by `moment` has been accepted.
-    fn catch_up(&self, moment: Timestamp) -> Vec<Covered> {
-        let asked = Instant::now();
-        loop {
-            let covered = self.covered.lock().clone();
-            let is_behind = covered.iter().any(|c| c.until < moment.as_nanos());
-            if !is_behind || asked.elapsed() > CATCH_UP {
-                return covered;
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
+/// What a worker answers to what it is asked.
+pub(crate) trait Answers: Send + Sync {
+    /// The lines of the reply, but for the last.
+    ///
+    /// # Errors
+    /// Why the question is refused, for whoever asked.
+    fn answer(&self, ask: Ask) -> Result<Vec<Reply>, String>;
 }
 
 /// Where the socket is, and who may connect.
@@ -111,12 +89,12 @@ impl Bound {
     }
 
     /// Answers from a thread of its own.
-    pub(crate) fn serve(self, sources: Sources) -> Result<Server, ServerError> {
+    pub(crate) fn serve(self, answers: Arc<dyn Answers>) -> Result<Server, ServerError> {
         let Self { listener, server } = self;
         let failed = |source| ServerError::Bind { path: server.path.clone(), source };
         thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || accept(&listener, &sources))
+            .spawn(move || accept(&listener, &answers))
             .map_err(failed)?;
         Ok(server)
     }
@@ -129,7 +107,7 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &UnixListener, sources: &Sources) {
+fn accept(listener: &UnixListener, answers: &Arc<dyn Answers>) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         let stream = match listener.accept() {
@@ -145,10 +123,10 @@ fn accept(listener: &UnixListener, sources: &Sources) {
             open.fetch_sub(1, Ordering::AcqRel);
             continue;
         }
-        let (sources, open) = (sources.clone(), Arc::clone(&open));
+        let (answers, open) = (Arc::clone(answers), Arc::clone(&open));
         let spawned = thread::Builder::new().name("control-conn".to_owned()).spawn(move || {
             // A caller that went away or fell silent concerns nobody.
-            let _ = serve(&stream, &sources);
+            let _ = serve(&stream, &*answers);
             open.fetch_sub(1, Ordering::AcqRel);
         });
         if let Err(error) = spawned {
@@ -180,7 +158,7 @@ fn supplementary_groups(pid: i32) -> Vec<u32> {
     line.into_iter().flat_map(str::split_whitespace).filter_map(|group| group.parse().ok()).collect()
 }
 
-fn serve(stream: &UnixStream, sources: &Sources) -> io::Result<()> {
+fn serve(stream: &UnixStream, answers: &dyn Answers) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut reader = BufReader::new(stream);
@@ -191,7 +169,7 @@ fn serve(stream: &UnixStream, sources: &Sources) -> io::Result<()> {
             return Ok(());
         }
         let mut out = BufWriter::new(stream);
-        match answer(&line, sources) {
+        match answer(&line, answers) {
             Ok(replies) => {
                 for reply in &replies {
                     send(&mut out, reply)?;
@@ -210,50 +188,26 @@ fn send(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
 }
 
 /// One request line, answered.
-fn answer(line: &str, sources: &Sources) -> Result<Vec<Reply>, String> {
+fn answer(line: &str, answers: &dyn Answers) -> Result<Vec<Reply>, String> {
     let request: Request = serde_json::from_str(line).map_err(|e| format!("not a request: {e}"))?;
     if request.version != VERSION {
-        return Err(format!(
-            "this recorder speaks version {VERSION} of the protocol, not {}",
-            request.version
-        ));
+        return Err(format!("this unmasq speaks version {VERSION} of the protocol, not {}", request.version));
     }
-    let now = Timestamp::now();
-    let mut replies = Vec::new();
-    let flows: Vec<Flow> = match request.ask {
-        Ask::Status => return Ok(vec![Reply::Status(sources.status.lock().clone())]),
-        Ask::Find { masked, protocol, server, from, to } => {
-            let ask = flow::Ask {
-                masked: parse::<Endpoint>(&masked)?,
-                protocol: protocol.as_deref().map(parse::<Protocol>).transpose()?,
-                server: server.as_deref().map(parse::<Endpoint>).transpose()?,
-                period: Period::new(Timestamp::from_nanos(from), Timestamp::from_nanos(to)),
-            };
-            replies.extend(sources.catch_up(ask.period.to.min(now)).into_iter().map(Reply::Covered));
-            sources.book.lock().find(&ask, now)
-        }
-        Ask::Client { address } => {
-            let address: IpAddr = address.parse().map_err(|e| format!("{address:?}: {e}"))?;
-            sources.book.lock().of_client(address, now).collect()
-        }
-    };
-    replies.extend(flows.iter().map(|f| Reply::Flow(Box::new(Record::from(f)))));
-    Ok(replies)
-}
-
-fn parse<T: std::str::FromStr<Err = flow::ParseError>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|e: flow::ParseError| e.to_string())
+    answers.answer(request.ask)
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use super::*;
-    use crate::control::client::{ControlError, ask};
-    use unmasq_flow::{Limits, Origin};
+    use parking_lot::Mutex;
+    use unmasq_flow::{self as flow, Book, Endpoint, Flow, Limits, Origin, Protocol, Timestamp};
 
-    fn sources() -> Sources {
+    use super::*;
+    use crate::control::book::BookAnswers;
+    use crate::control::client::{ControlError, ask};
+
+    fn sources() -> BookAnswers {
         let mut book = Book::new(Limits { max_bytes: 1 << 20, keep_ended: PATIENCE });
         let server = Endpoint::v4([198, 51, 100, 7], 80);
         let mut flow = Flow::new(
@@ -265,11 +219,12 @@ mod tests {
         flow.start = flow::Bound::Exact(Timestamp::from_seconds(100));
         flow.end = flow::Bound::Open;
         book.open(&flow, Timestamp::from_seconds(100)).unwrap();
-        Sources { book: Arc::new(Mutex::new(book)), status: Arc::default(), covered: Arc::default() }
+        BookAnswers { book: Arc::new(Mutex::new(book)), status: Arc::default(), covered: Arc::default() }
     }
 
     fn start(path: &Path) -> Result<Server, ServerError> {
-        Bound::bind(&Place { path: path.to_owned(), mode: 0o600, group: None }, None)?.serve(sources())
+        Bound::bind(&Place { path: path.to_owned(), mode: 0o600, group: None }, None)?
+            .serve(Arc::new(sources()))
     }
 
     fn find(masked: &str) -> Ask {

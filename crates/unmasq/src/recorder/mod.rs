@@ -40,7 +40,8 @@ use self::place::{Place, Sockets};
 use self::privileges::Account;
 use self::reader::{Message, QUEUE};
 use self::watchdog::Guard;
-use crate::control::server::{self, Bound, Server, Sources};
+use crate::control::book::BookAnswers;
+use crate::control::server::{self, Bound, Server};
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -196,9 +197,12 @@ impl Recorder {
         let guard = options.reliable.then(Guard::start).transpose().context("cannot start the watchdog")?;
         let status = Arc::new(Mutex::new(Status::default()));
         let covered = Arc::new(Mutex::new(Vec::new()));
-        let sources =
-            Sources { book: Arc::clone(&book), status: Arc::clone(&status), covered: Arc::clone(&covered) };
-        let server = bound.map(|bound| bound.serve(sources)).transpose()?;
+        let sources = BookAnswers {
+            book: Arc::clone(&book),
+            status: Arc::clone(&status),
+            covered: Arc::clone(&covered),
+        };
+        let server = bound.map(|bound| bound.serve(Arc::new(sources))).transpose()?;
         let mut recorder = Self {
             acceptance: Acceptance { book, writer, events: 0, refused: 0 },
             places: Vec::new(),

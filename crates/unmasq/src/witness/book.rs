@@ -45,7 +45,7 @@ impl BookWitness {
                 Err(error) => refused = Some(error.to_string()),
             },
             Reply::Covered(covered) => coverage.extend(stream_coverage(covered)),
-            Reply::Status(_) | Reply::End { .. } | Reply::Error(_) => {}
+            Reply::Status(_) | Reply::Watch(_) | Reply::End { .. } | Reply::Error(_) => {}
         })
         .map_err(|error: ControlError| silent(error.to_string()))?;
         refused.map_or(Ok((flows, coverage)), |reason| Err(silent(reason)))

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use unmasq_entry::Value;
+use unmasq_entry::{Value, floor_char_boundary};
 
 /// A value as it is compared: one address has one form, however it is spelled, and 22 is "22".
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -54,7 +54,7 @@ impl Word {
         {
             return Self::Address(address.to_canonical());
         }
-        Self::Text(text[..text.floor_char_boundary(Self::LONGEST)].into())
+        Self::Text(text[..floor_char_boundary(text, Self::LONGEST)].into())
     }
 }
 
