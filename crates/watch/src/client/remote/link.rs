@@ -155,7 +155,7 @@ fn greeted(link: &mut Link) -> io::Result<()> {
             match serde_json::from_slice(&received[..end])? {
                 Reply::End { .. } => return Ok(()),
                 Reply::Error(message) => return Err(io::Error::other(message)),
-                Reply::Status(_) | Reply::Flow(_) | Reply::Covered(_) => {}
+                Reply::Status(_) | Reply::Watch(_) | Reply::Flow(_) | Reply::Covered(_) => {}
             }
             received.drain(..=end);
         }

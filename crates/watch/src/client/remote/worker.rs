@@ -250,7 +250,7 @@ impl Worker {
                 question.found.covered.push(covered);
                 return Ok(());
             }
-            Reply::Status(_) => return Ok(()),
+            Reply::Status(_) | Reply::Watch(_) => return Ok(()),
             Reply::End { .. } => Ok(std::mem::take(&mut question.found)),
             Reply::Error(message) => Err(Unanswered::Refused(message)),
         };
