@@ -43,4 +43,5 @@ pub fn addresses(bytes: &[u8]) {
 /// If more is read than so many bytes can hold, or something that no set can hold.
 pub fn fuzz_sets(bytes: &[u8]) {
     crate::sets::fuzz::parse_all(bytes);
+    crate::ipset::fuzz::parse_all(bytes);
 }

@@ -8,6 +8,7 @@ mod dump;
 mod events;
 mod frames;
 mod hostile;
+mod ipsets;
 mod listener;
 mod losses;
 mod namespaces;
