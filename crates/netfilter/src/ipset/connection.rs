@@ -182,7 +182,8 @@ fn take(
 pub(super) fn line_of(body: &[u8]) -> usize {
     let attributes = body.get(4 + wire::HEADER + NFGENMSG..).unwrap_or(&[]);
     let line = Attributes(attributes).map_while(Result::ok).find(|attribute| attribute.kind == command::LINE);
-    line.and_then(|line| line.bytes("IPSET_ATTR_LINENO").ok()).map_or(0, |line| u32::from_ne_bytes(line) as usize)
+    line.and_then(|line| line.bytes("IPSET_ATTR_LINENO").ok())
+        .map_or(0, |line| u32::from_ne_bytes(line) as usize)
 }
 
 /// The next datagram, whole.

@@ -13,8 +13,9 @@ use crate::sets::member::address;
 use crate::sets::{Action, Change, Listed, Member};
 use crate::wire::{Attribute, Attributes, Message, NLM_F_ACK, NLM_F_EXCL, Request};
 
-/// `IPSET_MAX_TIMEOUT`: a longer one is cut to this, and put there anew by whoever wants it for longer.
-pub(super) const LONGEST: Duration = Duration::from_secs((u32::MAX as u64 >> 1) / 1000);
+/// The longest time of an element, 24 days (`IPSET_MAX_TIMEOUT`): a longer one is cut to this, and to be put there anew
+/// by whoever wants it for longer.
+pub const LONGEST_TIMEOUT: Duration = Duration::from_secs((u32::MAX as u64 >> 1) / 1000);
 
 /// A command on one set.
 pub(super) fn begin(kind: u16, flags: u16, sequence: u32, is_v6: bool, name: &Name) -> Request {
@@ -59,7 +60,7 @@ fn put(entry: &mut Request, info: &SetInfo, change: &Change, line: u32) {
     }
     if let (Action::Put(timeout), true) = (action, info.has_timeout) {
         let seconds = timeout.map_or(0, |timeout| {
-            let timeout = timeout.min(LONGEST);
+            let timeout = timeout.min(LONGEST_TIMEOUT);
             // Rounded up, and never to 0, which is for ever.
             timeout.as_secs().max(1) as u32 + u32::from(timeout.as_secs() > 0 && timeout.subsec_nanos() > 0)
         });
@@ -84,7 +85,8 @@ pub(super) fn list(message: &Message<'_>, listed: &mut Vec<Listed>) -> Result<()
 
 /// `None` for what is not an element as we put it: an exception, a port of another protocol.
 fn element(entry: &Attribute<'_>) -> Result<Option<Listed>, ParseError> {
-    let (mut ip, mut prefix, mut port, mut protocol, mut expires, mut flags) = (None, None, None, TCP, None, 0);
+    let (mut ip, mut prefix, mut port, mut protocol, mut expires, mut flags) =
+        (None, None, None, TCP, None, 0);
     for attribute in entry.nested() {
         let attribute = attribute?;
         match attribute.kind {
@@ -106,6 +108,8 @@ fn element(entry: &Attribute<'_>) -> Result<Option<Listed>, ParseError> {
         return Ok(None);
     }
     // A prefix that no address can have is nothing that a kernel could have.
-    let Ok(net) = prefix.map_or(Ok(IpNet::from(ip)), |prefix| IpNet::new(ip, prefix)) else { return Ok(None) };
+    let Ok(net) = prefix.map_or(Ok(IpNet::from(ip)), |prefix| IpNet::new(ip, prefix)) else {
+        return Ok(None);
+    };
     Ok(Some(Listed { member: Member::network(net, port), timeout: None, expires }))
 }

@@ -11,5 +11,6 @@ mod kernel;
 mod name;
 
 pub use connection::{Ipsets, error_text};
+pub use encode::LONGEST_TIMEOUT;
 pub use info::{SetInfo, SetType};
 pub use name::{Name, NameError};

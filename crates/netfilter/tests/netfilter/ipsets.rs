@@ -102,17 +102,36 @@ fn elements_of_every_type_are_seen_by_ipset_and_listed() {
     ]);
     for (set, changes, seen) in [
         ("ip4", [put("192.0.2.1", None, Some(HOUR)), put("192.0.2.2", None, None)], "192.0.2.2 timeout 0"),
-        ("ip6", [put("2001:db8::1", None, Some(HOUR)), put("2001:db8::2", None, None)], "2001:db8::2 timeout 0"),
+        (
+            "ip6",
+            [put("2001:db8::1", None, Some(HOUR)), put("2001:db8::2", None, None)],
+            "2001:db8::2 timeout 0",
+        ),
         ("net4", [put("10.0.0.0/24", None, Some(HOUR)), put("10.0.0.7", None, None)], "10.0.0.7 timeout 0"),
-        ("net6", [put("2001:db8::/64", None, Some(HOUR)), put("2001:db8:1::/48", None, None)], "2001:db8:1::/48 timeout 0"),
-        ("port4", [put("192.0.2.1", Some(22), Some(HOUR)), put("192.0.2.1", Some(80), None)], "192.0.2.1,tcp:80 timeout 0"),
-        ("port6", [put("2001:db8::1", Some(22), Some(HOUR)), put("2001:db8::1", Some(80), None)], "2001:db8::1,tcp:80 timeout 0"),
+        (
+            "net6",
+            [put("2001:db8::/64", None, Some(HOUR)), put("2001:db8:1::/48", None, None)],
+            "2001:db8:1::/48 timeout 0",
+        ),
+        (
+            "port4",
+            [put("192.0.2.1", Some(22), Some(HOUR)), put("192.0.2.1", Some(80), None)],
+            "192.0.2.1,tcp:80 timeout 0",
+        ),
+        (
+            "port6",
+            [put("2001:db8::1", Some(22), Some(HOUR)), put("2001:db8::1", Some(80), None)],
+            "2001:db8::1,tcp:80 timeout 0",
+        ),
     ] {
         assert_eq!(bench.apply(set, &changes), [DONE, DONE], "{set}");
         let lines = bench.seen(set);
         assert_eq!(lines.len(), 2, "{set}: {lines:?}");
         assert!(lines.iter().any(|line| line == seen), "{set}: {lines:?}");
-        assert!(lines.iter().any(|line| line.contains(" timeout 35") || line.contains(" timeout 3600")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.contains(" timeout 35") || line.contains(" timeout 3600")),
+            "{lines:?}"
+        );
         let listed = bench.list(set);
         assert_eq!(listed.len(), 2, "{set}: {listed:?}");
         for change in &changes {
@@ -120,8 +139,12 @@ fn elements_of_every_type_are_seen_by_ipset_and_listed() {
             assert_eq!(one.expires.is_some(), change.action == Action::Put(Some(HOUR)), "{set}");
         }
         // A time is replaced.
-        assert_eq!(bench.apply(set, &[Change { action: Action::Put(Some(HOUR * 10)), ..changes[0] }]), [DONE]);
-        let longer = bench.list(set).iter().filter(|one| one.expires.is_some_and(|left| left > HOUR * 9)).count();
+        assert_eq!(
+            bench.apply(set, &[Change { action: Action::Put(Some(HOUR * 10)), ..changes[0] }]),
+            [DONE]
+        );
+        let longer =
+            bench.list(set).iter().filter(|one| one.expires.is_some_and(|left| left > HOUR * 9)).count();
         assert_eq!(longer, 1, "{set}");
         let removals = [removal(&changes[0]), removal(&changes[1])];
         assert_eq!(bench.apply(set, &removals), [REMOVED, REMOVED], "{set}");
@@ -145,8 +168,9 @@ fn a_full_ipset_takes_what_it_can_and_says_so() {
 #[test]
 fn many_elements_are_put_and_the_bad_ones_left_out() {
     let mut bench = Bench::new(&["a hash:ip timeout 0 maxelem 100000", "p hash:net timeout 0"]);
-    let mut changes: Vec<Change> =
-        (0..20_000_u32).map(|n| put(&Ipv4Addr::from(0x0a00_0000 + n).to_string(), None, Some(HOUR))).collect();
+    let mut changes: Vec<Change> = (0..20_000_u32)
+        .map(|n| put(&Ipv4Addr::from(0x0a00_0000 + n).to_string(), None, Some(HOUR)))
+        .collect();
     changes[7] = put("2001:db8::1", None, None);
     changes[8] = put("10.9.0.0/24", None, None);
     changes[19_999] = put("192.0.2.1", Some(4), None);
@@ -187,5 +211,8 @@ fn a_time_is_never_rounded_to_for_ever_nor_cut_to_nothing() {
     let listed = bench.list("a");
     assert_eq!(listed[0].expires, None);
     assert!(listed[1].expires.is_some_and(|left| left > day * 24), "{listed:?}");
-    assert!(listed.len() == 2 || listed[2].expires.is_some_and(|left| left <= Duration::from_secs(2)), "{listed:?}");
+    assert!(
+        listed.len() == 2 || listed[2].expires.is_some_and(|left| left <= Duration::from_secs(2)),
+        "{listed:?}"
+    );
 }

@@ -124,7 +124,7 @@ pub enum Report {
     /// Something is wrong with the connection to the kernel. It is opened anew.
     Connection {
         /// What.
-        failure: Failure,
+        reason: String,
     },
 }
 

@@ -1,6 +1,5 @@
 //! The thread that talks to the kernel, and the handle that gives it orders.
 
-use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -11,7 +10,9 @@ use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::OwnedFd;
 use unmasq_netfilter::netns::Namespace;
+use unmasq_netfilter::{Error, Result};
 
+use super::kernel::Kernel;
 use super::{Element, Report, SetName};
 
 /// Where and how often.
@@ -58,14 +59,19 @@ pub(super) enum Order {
 }
 
 impl Enforcer {
-    /// Starts the thread. `report` is called on it, so it must not block; sending into a channel is what it is for.
-    pub fn start(options: Options, report: impl FnMut(Report) + Send + 'static) -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    /// Connects to the kernel and starts the thread. `report` is called on it, so it must not block; sending into a
+    /// channel is what it is for. Sets are not looked at before there are orders for them.
+    pub fn start(options: Options, mut report: impl FnMut(Report) + Send + 'static) -> Result<Self> {
+        let system = |doing| move |source| Error::System { doing, source };
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| system("making the enforcer's bell")(error.into()))?;
+        let kernel = Kernel::open(&options.namespace)?;
         let orders = Arc::new(Orders { queue: Mutex::new(Vec::new()), bell });
         let theirs = Arc::clone(&orders);
         let thread = thread::Builder::new()
             .name("enforcer".into())
-            .spawn(move || super::worker::run(&theirs, &options, report))?;
+            .spawn(move || super::worker::run(&theirs, &options, kernel, &mut report))
+            .map_err(system("starting the enforcer's thread"))?;
         Ok(Self { orders, thread: Some(thread) })
     }
 

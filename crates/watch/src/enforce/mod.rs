@@ -3,7 +3,9 @@
 mod element;
 mod enforcer;
 mod failure;
+mod kernel;
 mod name;
+mod wanted;
 mod worker;
 
 pub use element::{Element, Report, around, canonical, single};
