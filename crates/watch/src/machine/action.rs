@@ -34,21 +34,21 @@ pub(super) fn perform(
     match action {
         Action::Noop => act(world, step, Act::Noop, entry)?,
         Action::Raise { category, key, keep, save } => {
-            let count = world.raise(*category, countable(naming, entry, *key)?, *keep);
+            let count = world.raise(step, *category, countable(naming, entry, *key)?, *keep);
             let count = count.map_err(Failure::World)?;
             if let Some(save) = save {
                 entry.set(*save, Value::Integer(i64::try_from(count).unwrap_or(i64::MAX)));
             }
         }
         Action::Reset { category, key, grace, save } => {
-            world.reset(*category, countable(naming, entry, *key)?, *grace).map_err(Failure::World)?;
+            world.reset(step, *category, countable(naming, entry, *key)?, *grace).map_err(Failure::World)?;
             if let Some(save) = save {
                 entry.set(*save, Value::Integer(0));
             }
         }
         Action::Capture(capture) => {
             if let Some(capture) = capture.read(naming, entry, world)? {
-                world.capture(capture);
+                world.capture(step, capture).map_err(Failure::World)?;
             }
         }
         Action::Replace(replace) => {

@@ -15,16 +15,28 @@ pub trait World {
     fn now(&self) -> Timestamp;
 
     /// Counts one more for the key, which is forgotten after `keep` (`None`: never), and gives the count.
-    fn raise(&mut self, category: Category, key: Value<'_>, keep: Option<Duration>) -> Result<u64, String>;
+    fn raise(
+        &mut self,
+        step: StepId,
+        category: Category,
+        key: Value<'_>,
+        keep: Option<Duration>,
+    ) -> Result<u64, String>;
 
     /// Forgets all counts of the key, and lets it be for `grace`.
-    fn reset(&mut self, category: Category, key: Value<'_>, grace: Option<Duration>) -> Result<(), String>;
+    fn reset(
+        &mut self,
+        step: StepId,
+        category: Category,
+        key: Value<'_>,
+        grace: Option<Duration>,
+    ) -> Result<(), String>;
 
     /// Is there a user of that name, as the system's name service says?
     fn user_exists(&mut self, name: &str) -> Result<bool, String>;
 
     /// Keeps a translation that a log line told of.
-    fn capture(&mut self, capture: Capture);
+    fn capture(&mut self, step: StepId, capture: Capture) -> Result<(), String>;
 
     /// Who is behind that? `asked` says which words of the question are compared. [`Answer::Later`] only if the question
     /// may wait.

@@ -116,6 +116,11 @@ impl Program {
         self.replaces().find(|(id, _)| *id == step).map(|(_, replace)| replace.subset)
     }
 
+    /// What an entry does whose translation did not come in time; `Pass` for steps that do not wait.
+    pub fn on_timeout(&self, step: StepId) -> OnTimeout {
+        self.replaces().find(|(id, _)| *id == step).map_or(OnTimeout::Pass, |(_, replace)| replace.on_timeout)
+    }
+
     /// Where an entry waits, in words that hold for another program too: one that was read again from a changed file.
     pub fn place_of(&self, resume: Resume) -> ResumePlace {
         let info = self.step(resume.step);
