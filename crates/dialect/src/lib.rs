@@ -16,17 +16,18 @@
 //! assert_eq!(captures.get(1), Some(20..24));
 //!
 //! let mut fields = Fields::default();
-//! let template = Template::parse("user: {user}", &mut fields)?;
+//! let template = Template::parse("user: {user:*^8}", &mut fields)?;
 //! let mut entry = Entry::new(&fields);
 //! entry.set(fields.slot("user"), Value::Text(&text[20..24]));
 //! let mut out = String::new();
 //! template.render(&entry, &jiff::tz::TimeZone::UTC, &mut out)?;
-//! assert_eq!(out, "user: root");
+//! assert_eq!(out, "user: **root**");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod pattern;
 mod template;
+mod unicode;
 
 pub use pattern::{Captures, Engine, Hits, Pattern, PatternError, PatternRunaway, PatternSet};
 pub use template::{RenderError, Template, TemplateError, python_str};
