@@ -176,6 +176,12 @@ impl Entry {
         self.slots[slot.index()] = part;
     }
 
+    /// About how many bytes of memory its values take.
+    pub fn size(&self) -> usize {
+        let lists = self.lists.iter().map(Vec::len).sum::<usize>();
+        self.texts.len() + self.bytes.len() + (self.slots.len() + lists) * size_of::<Stored>()
+    }
+
     /// The fields it has.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, Value<'_>)> {
         let values = self.slots.iter().enumerate();

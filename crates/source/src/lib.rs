@@ -10,9 +10,13 @@
 //! A source never blocks: [`Source::read`] gives an entry or says [`Read::Idle`]; then [`Source::descriptors`] and
 //! [`Source::wake`] say what to wait for.
 
+pub mod journal;
+pub mod merge;
 mod position;
 
-pub use position::{Position, Start};
+pub use journal::Journal;
+pub use merge::Merge;
+pub use position::{MemberPosition, Position, Start};
 
 use std::fmt;
 use std::io;
@@ -41,6 +45,9 @@ pub trait Source: Send {
 
     /// What it is, for messages and metrics: `journal`, `file /var/log/auth.log`.
     fn name(&self) -> &str;
+
+    /// The chains use other fields from now on: entries that the source keeps back are fitted to them.
+    fn refit(&mut self, _old: &Fields, _new: &Fields) {}
 
     /// How much there still is to read, where that is known without searching.
     fn behind(&self) -> Option<Behind> {

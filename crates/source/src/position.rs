@@ -26,6 +26,29 @@ pub enum Position {
     Cursor(String),
     /// In a file, that may have another name by now.
     File(FilePosition),
+    /// In each of several sources that are read as one.
+    Merged(Vec<MemberPosition>),
+}
+
+/// The place in one of the sources of a [`crate::Merge`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberPosition {
+    /// The name it was added under.
+    pub name: String,
+    /// A place at or before the last of its records that was given.
+    pub place: Position,
+    /// How many of the records after that place were given already.
+    pub passed: u64,
+}
+
+impl Position {
+    /// The place in the member of that name, if this is the position of several sources and it was among them.
+    pub fn member(&self, name: &str) -> Option<&MemberPosition> {
+        match self {
+            Self::Merged(members) => members.iter().find(|member| member.name == name),
+            Self::None | Self::Cursor(_) | Self::File(_) => None,
+        }
+    }
 }
 
 /// A place in a file that is written on, renamed and emptied by others.
@@ -54,6 +77,16 @@ impl fmt::Display for Position {
             Self::Cursor(cursor) => f.write_str(cursor),
             Self::File(FilePosition { line: 0, offset, .. }) => write!(f, "byte {offset}"),
             Self::File(place) => write!(f, "line {}", place.line),
+            Self::Merged(members) => {
+                for (number, member) in members.iter().enumerate() {
+                    let comma = if number == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}: {}", member.name, member.place)?;
+                    if member.passed > 0 {
+                        write!(f, " and {} more", member.passed)?;
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }
