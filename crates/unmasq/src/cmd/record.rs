@@ -75,6 +75,9 @@ pub(crate) struct Args {
     /// Most memory for the flows that are alive
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size, default_value = "1GiB")]
     book: u64,
+    /// How long a flow that has ended stays in memory, where `trace` and others ask about the present
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration, default_value = "5s")]
+    keep_ended: Duration,
     /// Control socket, through which `trace` and `status` ask; `none` for no socket
     #[arg(long, value_name = "SOCKET", default_value = DEFAULT_SOCKET)]
     control: PathBuf,
@@ -173,6 +176,8 @@ fn configured(config: &Config) -> anyhow::Result<Options> {
         receive_buffer: usize::try_from(record.receive_buffer).context("receive_buffer is too large")?,
         reliable: record.reliable == Reliable::Auto,
         book_bytes: usize::try_from(record.book).context("book is too large")?,
+        keep_ended: record.keep_ended,
+        tls: control.tls.clone(),
         control: Some(server::Place {
             path: control.socket.clone(),
             mode: control.mode,
@@ -213,6 +218,8 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         receive_buffer: usize::try_from(args.receive_buffer).context("--receive-buffer is too large")?,
         reliable: args.reliable == ReliableArg::Auto,
         book_bytes: usize::try_from(args.book).context("--book is too large")?,
+        keep_ended: args.keep_ended,
+        tls: None,
         control: (args.control.as_os_str() != "none").then(|| server::Place {
             path: args.control.clone(),
             mode: 0o660,

@@ -1,5 +1,6 @@
 //! How each kind of value is written in the file, as functions from TOML to the type.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,6 +67,16 @@ pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Resu
         }
         let [low, high] = [limits.start(), limits.end()].map(|s| units::format_size(*s));
         Err(format!("{text:?} is out of range; give {low} to {high}").into())
+    }
+}
+
+/// An address with a port.
+pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Refused> {
+    const WANTED: &str = "an address and a port in quotes, such as \"192.0.2.1:9743\" or \"[::]:9743\"";
+    let text = value.as_str().ok_or_else(|| not(value, WANTED))?;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => Err(format!("{text:?} is not {WANTED}").into()),
     }
 }
 

@@ -20,12 +20,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
+use unmasq_control::tls::Identity;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 pub(crate) use example::example;
 pub(crate) use section::About;
 pub(crate) use unmasq_diagnostic::{ConfigError, Invalid};
 
+use crate::control::tls;
 use section::{Refused, Section};
 use unmasq_diagnostic::Problem;
 
@@ -65,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) reliable: Reliable,
     /// Most memory for the flows that are alive, in bytes.
     pub(crate) book: u64,
+    /// How long a flow that has ended stays in the book.
+    pub(crate) keep_ended: Duration,
     /// The user that the recorder becomes once its sockets are open; `None` for `unmasq`, if there is one.
     pub(crate) user: Option<String>,
 }
@@ -98,6 +102,8 @@ pub(crate) struct Control {
     pub(crate) group: Option<String>,
     /// Its mode, `0o000` to `0o777`.
     pub(crate) mode: u32,
+    /// Where other hosts may ask, and by which certificates.
+    pub(crate) tls: Option<tls::Place>,
 }
 
 impl Config {
@@ -223,6 +229,14 @@ impl Record {
                 "Most memory for the flows that are alive: about 200 bytes each, so 1GiB is room for five million.",
                 form::size(1 << 20..=1 << 40),
             ),
+            keep_ended: keys.value(
+                "keep_ended",
+                r#""5s""#,
+                "How long a flow that has ended stays in memory, where commands and other hosts ask about\n\
+                 the present. Longer than it takes a log line to reach a watch that asks: \"1m\" where it\n\
+                 asks from another host. A thousand ends a second kept for a minute take 12 MiB.",
+                form::duration(Duration::from_secs(1)..=Duration::from_secs(3600)),
+            ),
             user: keys.optional(
                 "user",
                 r#""unmasq""#,
@@ -236,7 +250,8 @@ impl Record {
 
 impl Control {
     fn read(keys: &mut Section<'_, '_>) -> Self {
-        Self {
+        let control = Self {
+            tls: None,
             socket: keys.value(
                 "socket",
                 r#""/run/unmasq/control.sock""#,
@@ -255,8 +270,46 @@ impl Control {
                 "Mode of the socket, in octal. Who may connect may also trace.",
                 form::mode,
             ),
-        }
+        };
+        Self { tls: read_tls(keys), ..control }
     }
+}
+
+/// Four keys that go together.
+fn read_tls(keys: &mut Section<'_, '_>) -> Option<tls::Place> {
+    const LISTEN: &str = "tls_listen";
+    let listen = keys.optional(
+        LISTEN,
+        r#""[::]:9743""#,
+        "Address and port at which other hosts ask over TLS: a watch on a service's host that\n\
+         has `book = \"tls://gateway:9743\"`. Both sides show a certificate. Without it: none may.",
+        form::socket_address,
+    );
+    let mut file = |name, sample, help| keys.optional(name, sample, help, form::path);
+    let certificate = file(
+        "tls_certificate",
+        r#""/etc/unmasq/gateway.pem""#,
+        "PEM file of our certificate, which must bear the name that those hosts use.",
+    );
+    let key = file(
+        "tls_key",
+        r#""/etc/unmasq/gateway.key""#,
+        "PEM file of its private key. Read once, before the recorder becomes its user.",
+    );
+    let authority = file(
+        "tls_clients",
+        r#""/etc/unmasq/watches.pem""#,
+        "PEM file of the authority that signs the certificates of those who may ask. Each of them\n\
+         may ask about every client: have an authority for this alone.",
+    );
+    let listen = listen?;
+    if let (Some(certificate), Some(key), Some(authority)) = (certificate, key, authority) {
+        return Some(tls::Place { listen, identity: Identity { certificate, key, authority } });
+    }
+    for name in ["tls_certificate", "tls_key", "tls_clients"] {
+        keys.need(name, LISTEN);
+    }
+    None
 }
 
 fn netns(value: &DeValue<'_>) -> Result<Netns, Refused> {

@@ -110,6 +110,16 @@ impl<'t, 'p> Section<'t, 'p> {
         self.given(name, &read)
     }
 
+    /// Adds a problem if a key is not there that another needs.
+    pub(super) fn need(&mut self, name: &str, because: &str) {
+        let Some(table) = self.table else { return };
+        if table.get(name).is_none()
+            && let Some(other) = table.get(because)
+        {
+            self.problems.push(Problem::error(other.span(), format!("{because} needs {name} as well")));
+        }
+    }
+
     /// What the file gives, if it gives something that can be read.
     fn given<T>(&mut self, name: &str, read: &impl Fn(&DeValue<'_>) -> Result<T, Refused>) -> Option<T> {
         let entry: &Spanned<DeValue<'_>> = self.table?.get(name)?;

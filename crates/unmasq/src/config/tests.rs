@@ -36,6 +36,8 @@ fn an_empty_file_means_the_documented_defaults() {
     assert_eq!(config.record.reliable, Reliable::Auto);
     assert_eq!(config.control.socket, Path::new("/run/unmasq/control.sock"));
     assert_eq!(config.control.mode, 0o660);
+    assert_eq!(config.record.keep_ended, Duration::from_secs(5));
+    assert_eq!(config.control.tls, None);
 }
 
 #[test]
@@ -52,11 +54,16 @@ fn every_key_is_read() {
         max_size = "50GiB"
         receive_buffer = "8MiB"
         reliable = "off"
+        keep_ended = "1m"
         user = "unmasq"
         [control]
         socket = "/run/u.sock"
         group = "adm"
         mode = "0600"
+        tls_listen = "[::]:9743"
+        tls_certificate = "/c.pem"
+        tls_key = "/k.pem"
+        tls_clients = "/a.pem"
         "#,
     );
     let expected = Config {
@@ -71,9 +78,22 @@ fn every_key_is_read() {
             receive_buffer: 8 << 20,
             reliable: Reliable::Off,
             book: 1 << 30,
+            keep_ended: Duration::from_secs(60),
             user: Some("unmasq".to_owned()),
         },
-        control: Control { socket: "/run/u.sock".into(), group: Some("adm".to_owned()), mode: 0o600 },
+        control: Control {
+            socket: "/run/u.sock".into(),
+            group: Some("adm".to_owned()),
+            mode: 0o600,
+            tls: Some(tls::Place {
+                listen: ([0u16; 8], 9743).into(),
+                identity: Identity {
+                    certificate: "/c.pem".into(),
+                    key: "/k.pem".into(),
+                    authority: "/a.pem".into(),
+                },
+            }),
+        },
     };
     assert_eq!(config, Ok(expected));
     assert_eq!(parse("record.netns = \"all\"").map(|c| c.record.netns), Ok(Netns::All));
@@ -165,6 +185,16 @@ fn a_wrong_value_says_what_would_be_right() {
     for mode in ["\"660x\"", "\"1777\"", "\"+660\"", "\"9\""] {
         assert!(refusal(&format!("[control]\nmode = {mode}")).contains("octal digits"), "{mode}");
     }
+    for address in ["5", "\"localhost:9743\"", "\"192.0.2.1\"", "\"192.0.2.1:0\""] {
+        assert!(
+            refusal(&format!("[control]\ntls_listen = {address}")).contains("an address and a port"),
+            "{address}"
+        );
+    }
+    let message = refusal("[control]\ntls_listen = \"[::]:9743\"\ntls_key = \"/k\"\n");
+    assert!(message.contains("tls_listen needs tls_certificate as well"), "{message}");
+    assert!(message.contains("tls_listen needs tls_clients as well"), "{message}");
+    assert!(!message.contains("needs tls_key"), "{message}");
     assert!(refusal("record = 5").contains("record is a section"));
 }
 

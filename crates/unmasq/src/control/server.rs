@@ -12,7 +12,7 @@ use std::{fs, thread};
 use unmasq_control::{Ask, Reply, Request, VERSION};
 
 /// A request line longer than this is refused; the longest sensible one has under 300 bytes.
-const MAX_REQUEST: u64 = 4096;
+pub(super) const MAX_REQUEST: u64 = 4096;
 /// Connections served at once; more are closed at once, so that a caller in a loop cannot exhaust the recorder.
 const MAX_CONNECTIONS: usize = 16;
 /// How long a caller may stay silent or leave a reply unread.
@@ -168,18 +168,23 @@ fn serve(stream: &UnixStream, answers: &dyn Answers) -> io::Result<()> {
         if reader.by_ref().take(MAX_REQUEST).read_line(&mut line)? == 0 {
             return Ok(());
         }
-        let mut out = BufWriter::new(stream);
-        match answer(&line, answers) {
-            Ok(replies) => {
-                for reply in &replies {
-                    send(&mut out, reply)?;
-                }
-                send(&mut out, &Reply::End { flows: replies.len() as u64 })?;
-            }
-            Err(message) => send(&mut out, &Reply::Error(message))?,
-        }
-        out.flush()?;
+        respond(&mut &*stream, answer(&line, answers))?;
     }
+}
+
+/// Writes a whole reply.
+pub(super) fn respond(out: &mut impl Write, answer: Result<Vec<Reply>, String>) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    match answer {
+        Ok(replies) => {
+            for reply in &replies {
+                send(&mut out, reply)?;
+            }
+            send(&mut out, &Reply::End { flows: replies.len() as u64 })?;
+        }
+        Err(message) => send(&mut out, &Reply::Error(message))?,
+    }
+    out.flush()
 }
 
 fn send(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
@@ -188,7 +193,7 @@ fn send(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
 }
 
 /// One request line, answered.
-fn answer(line: &str, answers: &dyn Answers) -> Result<Vec<Reply>, String> {
+pub(super) fn answer(line: &str, answers: &dyn Answers) -> Result<Vec<Reply>, String> {
     let request: Request = serde_json::from_str(line).map_err(|e| format!("not a request: {e}"))?;
     if request.version != VERSION {
         return Err(format!("this unmasq speaks version {VERSION} of the protocol, not {}", request.version));

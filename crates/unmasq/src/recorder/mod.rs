@@ -41,7 +41,8 @@ use self::privileges::Account;
 use self::reader::{Message, QUEUE};
 use self::watchdog::Guard;
 use crate::control::book::BookAnswers;
-use crate::control::server::{self, Bound, Server};
+use crate::control::server::{self, Answers, Bound, Server};
+use crate::control::tls;
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -51,8 +52,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const SILENT_DUMP: Duration = Duration::from_secs(30);
 /// How often the status line is printed.
 const MINUTE: Duration = Duration::from_secs(60);
-/// How long an ended flow stays in the book; the ledger has it within a second.
-const KEEP_ENDED: Duration = Duration::from_secs(5);
 
 /// Which namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +80,10 @@ pub(crate) struct Options {
     pub(crate) reliable: bool,
     /// Most bytes for the book of live flows.
     pub(crate) book_bytes: usize,
+    /// How long an ended flow stays in the book; the ledger has it within a second.
+    pub(crate) keep_ended: Duration,
+    /// Where other hosts may ask.
+    pub(crate) tls: Option<tls::Place>,
     pub(crate) control: Option<server::Place>,
     pub(crate) account: Option<Account>,
     /// No status lines.
@@ -164,10 +167,12 @@ impl Recorder {
         }
         let owner = options.account.as_ref().map(|account| account.uid);
         let bound = options.control.as_ref().map(|place| Bound::bind(place, owner)).transpose()?;
+        // The key is for root to read.
+        let bound_tls = options.tls.as_ref().map(tls::Bound::bind).transpose()?;
         privileges::drop_to(options.account.as_ref(), options.namespaces == Namespaces::All)
             .context("cannot drop privileges")?;
 
-        let book = Book::new(Limits { max_bytes: options.book_bytes, keep_ended: KEEP_ENDED });
+        let book = Book::new(Limits { max_bytes: options.book_bytes, keep_ended: options.keep_ended });
         let book = Arc::new(Mutex::new(book));
         let (writer, recovery) = Writer::open(
             &options.ledger,
@@ -202,7 +207,11 @@ impl Recorder {
             status: Arc::clone(&status),
             covered: Arc::clone(&covered),
         };
-        let server = bound.map(|bound| bound.serve(Arc::new(sources))).transpose()?;
+        let answers: Arc<dyn Answers> = Arc::new(sources);
+        if let Some(bound) = bound_tls {
+            bound.serve(Arc::clone(&answers)).context("cannot start to answer over TLS")?;
+        }
+        let server = bound.map(|bound| bound.serve(answers)).transpose()?;
         let mut recorder = Self {
             acceptance: Acceptance { book, writer, events: 0, refused: 0 },
             places: Vec::new(),
