@@ -24,6 +24,7 @@
 //! # Ok::<(), unmasq_lab::LabError>(())
 //! ```
 
+mod authority;
 mod blast;
 pub mod client;
 pub mod command;
@@ -41,6 +42,7 @@ mod server;
 pub mod synthetic;
 mod traffic;
 
+pub use authority::{Authority, Signed};
 pub use blast::{Blast, Sent};
 pub use command::Running;
 pub use conntrack_max::ConntrackMax;
