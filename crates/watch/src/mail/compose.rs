@@ -43,7 +43,9 @@ impl Message {
         for mailbox in to {
             builder = builder.to(mailbox);
         }
-        let text = part(ContentType::TEXT_PLAIN, &self.text);
+        // The library ends a message with a line break of its own.
+        let text = self.text.strip_suffix('\n').filter(|_| self.html.is_none()).unwrap_or(&self.text);
+        let text = part(ContentType::TEXT_PLAIN, text);
         let composed = match &self.html {
             None => builder.singlepart(text),
             Some(html) => builder.multipart(

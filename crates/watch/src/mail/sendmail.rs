@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,6 +20,8 @@ use super::transport::{Delivery, Unreachable};
 
 /// How long the program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long its last words may take once it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// What is kept of what it says.
 const MOST_WORDS: usize = 2000;
 
@@ -79,8 +82,10 @@ impl Sendmail {
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let words = listen(output);
+        let (words, is_silent) = listen(output);
         let status = self.wait(child).map_err(failed)?;
+        // What it left behind may go on to hold the pipe; nobody waits for that.
+        let _ = is_silent.recv_timeout(LAST_WORDS);
         let words = words.lock().clone();
         match status {
             Some(status) => Ok((status, words)),
@@ -127,10 +132,10 @@ fn input(body: &[u8]) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-/// Reads what it says until the end, and keeps the beginning. A process that it left behind may keep the pipe open, so
-/// nobody waits for this.
-fn listen(mut output: io::PipeReader) -> Arc<Mutex<String>> {
+/// Reads what it says until the end, and keeps the beginning. The receiver is disconnected at the end.
+fn listen(mut output: io::PipeReader) -> (Arc<Mutex<String>>, Receiver<()>) {
     let words = Arc::new(Mutex::new(String::new()));
+    let (speaking, is_silent) = bounded(0);
     let heard = Arc::clone(&words);
     let listen = move || {
         let mut part = [0; 1024];
@@ -140,8 +145,9 @@ fn listen(mut output: io::PipeReader) -> Arc<Mutex<String>> {
                 heard.push_str(&String::from_utf8_lossy(&part[..length]));
             }
         }
+        drop(speaking);
     };
     // Without it the program is told that nobody listens, which is no reason to keep a mail back.
     let _ = thread::Builder::new().name("mail-output".to_owned()).spawn(listen);
-    words
+    (words, is_silent)
 }

@@ -200,7 +200,11 @@ fn converse(connection: &mut SmtpConnection, letter: &Letter) -> Result<Delivery
         return Ok(delivery);
     }
     let sent = match outcome(connection.command(Data).map(drop)) {
-        Ok(()) => outcome(connection.message(&letter.body).map(drop)),
+        // The library adds the line break before the final dot.
+        Ok(()) => {
+            let body = letter.body.strip_suffix(b"\r\n").unwrap_or(&letter.body);
+            outcome(connection.message(body).map(drop))
+        }
         refused => refused,
     };
     match sent {
