@@ -2,10 +2,11 @@
 
 pub mod bans;
 pub mod client;
-pub mod counters;
 pub mod config;
+pub mod counters;
 pub mod enforce;
 pub mod guard;
+pub mod import;
 pub mod journal_log;
 pub mod machine;
 pub mod mail;

@@ -11,34 +11,16 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::fmt;
 
 use foldhash::quality::RandomState;
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
 use unmasq_flow::Timestamp;
 
 pub use escalation::Escalation;
 pub(crate) use escalation::{Offence, Offences};
 pub use prefix::{Prefixes, canonical};
 
-/// What kind of set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum SetKind {
-    /// Of nftables: `family table set`.
-    Nft,
-    /// Of ipset: its name.
-    Ipset,
-}
-
-impl fmt::Display for SetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nft => "nft",
-            Self::Ipset => "ipset",
-        })
-    }
-}
+pub use crate::enforce::SetKind;
 
 /// One ban.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

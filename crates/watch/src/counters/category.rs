@@ -25,7 +25,7 @@ const NONE: u32 = u32::MAX;
 /// [`FINENESS`]th of the time that they are kept.
 const EXACT: u32 = 128;
 const FINENESS: i64 = 256;
-/// How many keys the hand looks at when one must give way.
+/// How many keys are looked at when one must give way.
 const SAMPLE: u32 = 8;
 
 /// Raises that expire together.
@@ -311,36 +311,38 @@ impl Category {
         true
     }
 
-    /// Makes room for a key: of the next few that the hand meets, what is over is freed, else the one with the fewest
-    /// ticks gives way, of equal ones that which expires first. So a flood of addresses with a tick or two each pushes
-    /// out its own, and who is counted often stays. A grace is as heavy as anything can be: it protects somebody.
+    /// Makes room for a key: of a few that stand evenly apart, from the hand on, what is over is freed, else the one with
+    /// the fewest ticks gives way, of equal ones that which expires first. So a flood of addresses with a tick or two
+    /// each pushes out its own, and who is counted often stays. (Apart, because those who were there first stand side by
+    /// side.) A grace is as heavy as anything can be: it protects somebody.
     fn evict(&mut self, now: Timestamp, spare: u32) {
-        let mut lightest: Option<((u64, Timestamp), u32)> = None;
-        let mut seen = 0;
-        for _ in 0..self.counters.len() {
-            let place = self.advance();
-            let counter = &self.counters[place as usize];
-            if counter.key.is_vacant() || place == spare {
-                continue;
-            }
-            if self.free_if_over(place, now) {
-                return;
-            }
-            let counter = &self.counters[place as usize];
-            let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MAX, |tick| tick.expiry);
-            let weight = if counter.grace > now { u64::MAX } else { counter.count() };
-            if lightest.is_none_or(|(lighter, _)| (weight, last) < lighter) {
-                lightest = Some(((weight, last), place));
-            }
-            seen += 1;
-            if seen == SAMPLE {
-                break;
-            }
+        let count = self.counters.len() as u32;
+        let from = self.advance();
+        let apart = (count / SAMPLE).max(1);
+        let sample =
+            (0..SAMPLE.min(count)).map(|nth| (u64::from(from) + u64::from(nth * apart)) % u64::from(count));
+        let mut seen: Vec<u32> =
+            sample.map(|place| place as u32).filter(|place| self.may_go(*place, spare)).collect();
+        if seen.is_empty() {
+            // Hardly a place is taken: ticks are scarce, not keys.
+            seen.extend((0..count).find(|place| self.may_go(*place, spare)));
         }
-        if let Some((_, place)) = lightest {
-            self.leave(place);
+        if seen.iter().any(|place| self.free_if_over(*place, now)) {
+            return;
+        }
+        let weight = |place: &u32| {
+            let counter = &self.counters[*place as usize];
+            let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MAX, |tick| tick.expiry);
+            (if counter.grace > now { u64::MAX } else { counter.count() }, last)
+        };
+        if let Some(lightest) = seen.into_iter().min_by_key(weight) {
+            self.leave(lightest);
             self.evicted += 1;
         }
+    }
+
+    fn may_go(&self, place: u32, spare: u32) -> bool {
+        place != spare && !self.counters[place as usize].key.is_vacant()
     }
 
     fn drop_expired(&mut self, place: u32, now: Timestamp) {

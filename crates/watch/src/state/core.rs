@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use unmasq_flow::Timestamp;
 
 use super::Limits;
-use super::change::{BanRecord, Change, Net};
+use super::change::{BanRecord, Bytes, Change, Net};
 use crate::bans::{Bans, Offence, Offences};
 use crate::client::Capture;
 use crate::counters::{CategoryId, Counters, Saved};
@@ -50,9 +50,9 @@ pub(super) struct Snapshot<'a> {
     bans: Vec<BanRecord<'a>>,
     offences: Vec<(Net, Offence)>,
     #[serde(borrow)]
-    waits: Vec<(u64, &'a [u8])>,
+    waits: Vec<(u64, Bytes<'a>)>,
     #[serde(borrow)]
-    positions: Vec<(&'a str, &'a [u8])>,
+    positions: Vec<(&'a str, Bytes<'a>)>,
     captures: Vec<Cow<'a, Capture>>,
 }
 
@@ -149,8 +149,8 @@ impl Core {
             report_until: self.report_until,
             bans: bans.iter().map(BanRecord::of).collect(),
             offences: self.offences.iter().map(|(target, offence)| (target.into(), offence)).collect(),
-            waits: self.waits.iter().map(|(id, bytes)| (*id, &**bytes)).collect(),
-            positions: self.positions.iter().map(|(source, bytes)| (&**source, &**bytes)).collect(),
+            waits: self.waits.iter().map(|(id, bytes)| (*id, Bytes(bytes))).collect(),
+            positions: self.positions.iter().map(|(source, bytes)| (&**source, Bytes(bytes))).collect(),
             captures: captures.map(Cow::Borrowed).collect(),
         };
         super::change::append(out, &snapshot);
@@ -181,8 +181,9 @@ impl Core {
             core.offences.note(target.net()?, offence);
         }
         core.offences.rewind();
-        core.waits = snapshot.waits.into_iter().map(|(id, bytes)| (id, bytes.into())).collect();
-        core.positions = snapshot.positions.into_iter().map(|(s, bytes)| (s.into(), bytes.into())).collect();
+        core.waits = snapshot.waits.into_iter().map(|(id, bytes)| (id, bytes.0.into())).collect();
+        core.positions =
+            snapshot.positions.into_iter().map(|(s, bytes)| (s.into(), bytes.0.into())).collect();
         *captures = snapshot.captures.into_iter().map(Cow::into_owned).collect();
         Some((core, snapshot.sequence))
     }

@@ -76,6 +76,8 @@ pub struct Limits {
     pub bans: usize,
     /// Most addresses or networks of which earlier bans are remembered.
     pub offenders: usize,
+    /// A log is at least so many bytes long before a snapshot takes its place; it may get four times as long as that.
+    pub log_bytes: u64,
 }
 
 impl Default for Limits {
@@ -85,6 +87,7 @@ impl Default for Limits {
             report: report::Limits::default(),
             bans: 1 << 18,
             offenders: 1 << 16,
+            log_bytes: 16 << 20,
         }
     }
 }

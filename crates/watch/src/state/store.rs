@@ -17,9 +17,7 @@ use super::keeper::{Keeper, create_log, path, write_snapshot};
 use super::{Limits, Recovered, StateError, recover};
 use crate::client::Capture;
 
-/// A log gets at least so long before a snapshot takes its place,
-const LOG_BYTES: u64 = 16 << 20;
-/// and so many times as long as its snapshot.
+/// A log gets so many times as long as its snapshot before another takes its place.
 const LOG_TO_SNAPSHOT: u64 = 4;
 /// A transaction that cannot be written for so many bytes is given up for a snapshot.
 const OPEN_BYTES: usize = 16 << 20;
@@ -36,6 +34,8 @@ pub(super) struct Store {
     log: Arc<File>,
     length: u64,
     snapshot_bytes: u64,
+    /// The least length of a log before that.
+    log_bytes: u64,
     /// The last transaction that is in the log.
     sequence: u64,
     /// The open transaction as a frame, or nothing.
@@ -73,6 +73,7 @@ impl Store {
             log: keeper.log(),
             length: HEADER as u64,
             snapshot_bytes: 0,
+            log_bytes: limits.log_bytes,
             sequence: found.sequence,
             open: Vec::new(),
             needs_snapshot: false,
@@ -114,7 +115,7 @@ impl Store {
         if !self.open.is_empty() {
             self.write_open()?;
         }
-        let is_long = self.length > LOG_BYTES.max(LOG_TO_SNAPSHOT * self.snapshot_bytes);
+        let is_long = self.length > self.log_bytes.max(LOG_TO_SNAPSHOT * self.snapshot_bytes);
         if is_long && !self.keeper.is_busy() && self.may_try() {
             self.rotate(core, captures)?;
         }
@@ -166,7 +167,17 @@ impl Store {
         if !self.may_try() {
             return Err(StateError::Unsaved { directory: self.directory.clone() });
         }
-        self.retry = Some(Instant::now() + RETRY);
+        let written = self.write_whole(core, captures);
+        self.needs_snapshot = written.is_err();
+        self.retry = written.as_ref().err().map(|_| Instant::now() + RETRY);
+        written
+    }
+
+    fn write_whole<'c>(
+        &mut self,
+        core: &mut Core,
+        captures: impl IntoIterator<Item = &'c Capture>,
+    ) -> Result<(), StateError> {
         self.sequence += 1;
         let generation = self.generation + 1;
         let snapshot = self.snapshot(core, generation, captures);
@@ -174,7 +185,6 @@ impl Store {
         let log = Arc::new(create_log(&self.directory, generation)?);
         self.continue_in(generation, log);
         self.keeper.rotate(generation, self.log.clone(), None);
-        (self.needs_snapshot, self.retry) = (false, None);
         Ok(())
     }
 
