@@ -98,7 +98,7 @@ impl Reader<'_, '_> {
         Spanned::new(node, place)
     }
 
-    /// The parser lets leading zeros pass; JSON's grammar does not.
+    /// Whole numbers stay whole, as Python has them.
     fn number(&mut self, literal: &str, place: &Range<usize>) -> Node {
         let is_whole = !literal.contains(['.', 'e', 'E']);
         if is_whole && let Ok(number) = serde_json::from_str(literal) {
