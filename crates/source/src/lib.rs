@@ -10,13 +10,24 @@
 //! A source never blocks: [`Source::read`] gives an entry or says [`Read::Idle`]; then [`Source::descriptors`] and
 //! [`Source::wake`] say what to wait for.
 
+mod decoder;
+mod file;
 pub mod journal;
 pub mod merge;
+mod once;
 mod position;
+mod records;
+mod stdin;
+mod syslog;
 
+pub use file::Followed;
 pub use journal::Journal;
 pub use merge::Merge;
-pub use position::{MemberPosition, Position, Start};
+pub use once::Once;
+pub use position::{FilePosition, MemberPosition, Position, Start};
+pub use records::fuzz_records;
+pub use stdin::Stdin;
+pub use syslog::{Address, BadAddress, Datagrams, Streams, fuzz_stream, listen};
 
 use std::fmt;
 use std::io;
@@ -28,7 +39,7 @@ use unmasq_entry::{Entry, Fields};
 
 /// Something that gives entries.
 pub trait Source: Send {
-    /// Fills `entry`, which is cleared already, with the next record. Never blocks. Hot.
+    /// Fills `entry`, which is cleared already, with the next record. Never blocks, but for [`Once`]. Hot.
     fn read(&mut self, entry: &mut Entry, fields: &Fields) -> Result<Read, SourceError>;
 
     /// The place after the last record that [`Source::read`] gave: reading from there gives the next one. Cheap enough

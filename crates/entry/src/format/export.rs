@@ -98,14 +98,29 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.len() <= MOST_NAME && name.iter().all(is_allowed)
 }
 
+/// `NAME=value` at the end of a file, without a line end.
+fn last_line(line: &[u8]) -> Option<Field<'_>> {
+    let (name, value) = line.split_at(memchr::memchr(b'=', line)?);
+    let is_text = is_name(name) && !value.contains(&b'\n');
+    is_text.then(|| Field { name, value: &value[1..], next: line.len() })
+}
+
 /// Finds the end of the record that begins at the head of `bytes`, where blank lines may stand. `is_all`: no more
 /// bytes will come, so that an unfinished record ends with them. `most`: no record has more bytes than this.
 pub fn extent(bytes: &[u8], is_all: bool, most: usize) -> Extent {
     let blank = bytes.iter().take_while(|byte| **byte == b'\n').count();
     let mut at = blank;
+    let mut has_cursor = false;
     loop {
         match step(bytes, at, most) {
-            Step::Field(field) => at = field.next,
+            // A length that is one too large has swallowed the blank line; no record has two cursors.
+            Step::Field(field) if field.name == b"__CURSOR" && has_cursor => {
+                return Extent::Record { length: at, next: at };
+            }
+            Step::Field(field) => {
+                has_cursor |= field.name == b"__CURSOR";
+                at = field.next;
+            }
             Step::End(next) => return Extent::Record { length: at, next },
             Step::More if !is_all => return Extent::More,
             Step::More if at >= bytes.len() => {
@@ -133,36 +148,28 @@ pub(super) fn parse(
 ) -> Result<(), Undecodable> {
     let mut at = record.iter().take_while(|byte| **byte == b'\n').count();
     let mut clocks = Clocks::default();
+    let mut fill = |field: &Field<'_>| {
+        let name = str::from_utf8(field.name).unwrap_or_default();
+        clocks.note(name, field.value);
+        if let Some(slot) = fields.find(name) {
+            push(entry, slot, fields.journal_kind(slot), field.value, encoding);
+        }
+    };
     while at < record.len() {
         match step(record, at, record.len()) {
             Step::Field(field) => {
+                fill(&field);
                 at = field.next;
-                let name = str::from_utf8(field.name).unwrap_or_default();
-                clocks.note(name, field.value);
-                if let Some(slot) = fields.find(name) {
-                    push(entry, slot, fields.journal_kind(slot), field.value, encoding);
-                }
             }
             Step::End(next) => at = next,
             Step::Fault(what) => return Err(Undecodable::Export { what, at }),
-            // The last line of a file has no line end.
-            Step::More if !record[at..].contains(&b'\n') && record[at..].contains(&b'=') => {
-                let mut line = record[at..].to_vec();
-                line.push(b'\n');
-                return match step(&line, 0, line.len()) {
-                    Step::Field(field) => {
-                        let name = str::from_utf8(field.name).unwrap_or_default();
-                        clocks.note(name, field.value);
-                        if let Some(slot) = fields.find(name) {
-                            push(entry, slot, fields.journal_kind(slot), field.value, encoding);
-                        }
-                        clocks.finish(entry, fields);
-                        Ok(())
-                    }
-                    _ => Err(Undecodable::Export { what: Fault::Name, at }),
-                };
-            }
-            Step::More => return Err(Undecodable::Export { what: Fault::Length, at }),
+            Step::More => match last_line(&record[at..]) {
+                Some(field) => {
+                    fill(&field);
+                    at = record.len();
+                }
+                None => return Err(Undecodable::Export { what: Fault::Length, at }),
+            },
         }
     }
     clocks.finish(entry, fields);
