@@ -6,7 +6,7 @@
 //! lower the limit ([`Length`]). Texts of more than [`LONGEST`] bytes are refused.
 
 use std::fmt::Write as _;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 use regex_automata::util::primitives::NonMaxUsize;
@@ -30,18 +30,22 @@ struct Length {
     steps: u32,
 }
 
-const LENGTHS: [Length; 3] = [
+const LENGTHS: [Length; 4] = [
+    QUICK,
     Length { bytes: 1 << 10, steps: 1_000_000 },
     Length { bytes: 16 << 10, steps: 200_000 },
     Length { bytes: LONGEST, steps: 100_000 },
 ];
+
+/// For [`Backtracking::find_quickly`]: no more than an automaton would need.
+const QUICK: Length = Length { bytes: 4 << 10, steps: 2_000 };
 
 /// A pattern for PCRE2.
 #[derive(Debug)]
 pub(super) struct Backtracking {
     node: Node,
     prefilter: Option<Prefilter>,
-    /// For ASCII, then for other texts; by length.
+    /// For ASCII, then for other texts; by length. Each is made when it is first needed.
     programs: [[OnceLock<Option<Program>>; LENGTHS.len()]; 2],
 }
 
@@ -49,20 +53,24 @@ pub(super) struct Backtracking {
 struct Program {
     regex: Regex,
     /// Taken while in use; who finds none makes one.
-    idle: std::sync::Mutex<Vec<CaptureLocations>>,
+    idle: Mutex<Vec<CaptureLocations>>,
 }
 
 impl Backtracking {
     /// An error is PCRE2's words for what it cannot do.
     pub(super) fn new(node: Node) -> Result<Self, String> {
-        let made = Self { prefilter: Prefilter::new(&node), node, programs: Default::default() };
+        let mut made = Self::behind_automaton(node);
+        made.prefilter = Prefilter::new(&made.node);
         for text in [Text::Ascii, Text::Unicode] {
-            compile(&made.node, text, LENGTHS[0].steps).map(|program| {
-                // Never set before.
-                let _ = made.programs[text as usize][0].set(Some(program));
-            })?;
+            let program = compile(&made.node, text, LENGTHS[1].steps)?;
+            made.programs[text as usize][1] = OnceLock::from(Some(program));
         }
         Ok(made)
+    }
+
+    /// For patterns that an automaton looks for anyway; nothing is made yet.
+    pub(super) fn behind_automaton(node: Node) -> Self {
+        Self { node, prefilter: None, programs: Default::default() }
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -83,17 +91,44 @@ impl Backtracking {
                 None => return Ok(false),
             },
         };
-        let runaway = PatternRunaway { length: text.len() };
+        let length = (1..LENGTHS.len()).find(|&i| text.len() <= LENGTHS[i].bytes);
+        let found = length.and_then(|length| self.run(length, text, is_ascii, start, slots));
+        found.ok_or(PatternRunaway { length: text.len() })
+    }
+
+    /// Longest text for [`Backtracking::find_quickly`], in bytes.
+    pub(super) const QUICK: usize = QUICK.bytes;
+
+    /// The first match from `start` on, if a few steps from each place are enough to say. Hot.
+    pub(super) fn find_quickly(
+        &self,
+        text: &str,
+        is_ascii: bool,
+        start: usize,
+        slots: &mut [Option<NonMaxUsize>],
+    ) -> Option<bool> {
+        if text.len() > QUICK.bytes {
+            return None;
+        }
+        self.run(0, text, is_ascii, start, slots)
+    }
+
+    fn run(
+        &self,
+        length: usize,
+        text: &str,
+        is_ascii: bool,
+        start: usize,
+        slots: &mut [Option<NonMaxUsize>],
+    ) -> Option<bool> {
         let kind = if is_ascii { Text::Ascii } else { Text::Unicode };
-        let class = LENGTHS.iter().position(|length| text.len() <= length.bytes).ok_or(runaway)?;
-        let program = self.programs[kind as usize][class]
-            .get_or_init(|| compile(&self.node, kind, LENGTHS[class].steps).ok())
-            .as_ref()
-            .ok_or(runaway)?;
+        let program = self.programs[kind as usize][length]
+            .get_or_init(|| compile(&self.node, kind, LENGTHS[length].steps).ok())
+            .as_ref()?;
         let mut groups = program.take();
         let found = program.regex.captures_read_at(&mut groups, text.as_bytes(), start);
-        let found = found.map_err(|_| runaway)?.is_some();
-        if found {
+        let found = found.ok().map(|found| found.is_some());
+        if found == Some(true) {
             for (number, pair) in slots.chunks_exact_mut(2).enumerate() {
                 let place = groups.get(number);
                 pair[0] = place.and_then(|(start, _)| NonMaxUsize::new(start));
@@ -101,7 +136,7 @@ impl Backtracking {
             }
         }
         program.put(groups);
-        Ok(found)
+        found
     }
 }
 
@@ -134,7 +169,7 @@ fn compile(node: &Node, text: Text, steps: u32) -> Result<Program, String> {
     let mut builder = RegexBuilder::new();
     builder.utf(text == Text::Unicode).jit_if_available(true).max_jit_stack_size(Some(STACK));
     let regex = builder.build(&pattern).map_err(|e| e.to_string())?;
-    Ok(Program { regex, idle: std::sync::Mutex::default() })
+    Ok(Program { regex, idle: Mutex::default() })
 }
 
 /// Writes a node as PCRE2 reads it.

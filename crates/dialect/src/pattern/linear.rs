@@ -4,10 +4,12 @@
 //! compiled twice, for ASCII texts and, when the first other one comes, for those.
 //!
 //! Python's engine differs in few things that an automaton cannot do: `$` before a last line feed, its idea of `\b` for
-//! a few characters, `\B` in an empty text. The few texts where that can matter are left to PCRE2; if that gives up, the
-//! automaton's answer counts, so that a pattern of this kind always has an answer.
+//! a few characters, `\B` in an empty text. The few texts where that can matter are left to PCRE2; if it needs more than
+//! a few steps, the automaton's answer counts, so that a pattern of this kind always has an answer, in linear time.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use regex_automata::Input;
 use regex_automata::meta;
@@ -29,7 +31,10 @@ pub(super) struct Linear {
     node: Node,
     ascii: meta::Regex,
     unicode: OnceLock<Option<meta::Regex>>,
-    exact: OnceLock<Option<Backtracking>>,
+    /// The same for PCRE2, made when it is first needed.
+    twin: OnceLock<Backtracking>,
+    /// Did PCRE2 ever take too many steps for what the automaton had found?
+    is_twin_slow: AtomicBool,
     peculiar: Peculiar,
 }
 
@@ -53,7 +58,14 @@ impl Linear {
             word: node.any(&|n| matches!(n, Node::Place(Place::Word { ascii: false, .. }))),
             not_word: node.any(&|n| matches!(n, Node::Place(Place::Word { negated: true, .. }))),
         };
-        Some(Self { node, ascii, unicode: OnceLock::new(), exact: OnceLock::new(), peculiar })
+        Some(Self {
+            node,
+            ascii,
+            unicode: OnceLock::new(),
+            twin: OnceLock::new(),
+            is_twin_slow: AtomicBool::new(false),
+            peculiar,
+        })
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -61,14 +73,27 @@ impl Linear {
     }
 
     /// The first match; writes where groups lie, as far as there are slots. Hot.
+    ///
+    /// An automaton says quickly that and where there is a match, and slowly where the groups lie; PCRE2 is five times as
+    /// fast at that, if it knows where to begin. Where it does not find it in a few steps, the automaton goes on alone, for
+    /// this pattern for ever: nobody can make it slow by what he writes into a log.
     pub(super) fn find(&self, text: &str, is_ascii: bool, slots: &mut [Option<NonMaxUsize>]) -> bool {
-        if let Some(exact) = self.exact_for(text, is_ascii)
-            && let Ok(found) = exact.find(text, is_ascii, slots)
+        if self.is_peculiar(text, is_ascii)
+            && let Some(found) = self.twin().find_quickly(text, is_ascii, 0, slots)
         {
             return found;
         }
         let Some(regex) = self.regex(is_ascii) else { return false };
-        regex.search_slots(&Input::new(text), slots).is_some()
+        let input = Input::new(text);
+        if slots.len() <= 2 || text.len() > Backtracking::QUICK || self.is_twin_slow.load(Relaxed) {
+            return regex.search_slots(&input, slots).is_some();
+        }
+        let Some(found) = regex.search(&input) else { return false };
+        if self.twin().find_quickly(text, is_ascii, found.start(), slots) == Some(true) {
+            return true;
+        }
+        self.is_twin_slow.store(true, Relaxed);
+        regex.search_slots(&input, slots).is_some()
     }
 
     fn regex(&self, is_ascii: bool) -> Option<&meta::Regex> {
@@ -78,14 +103,15 @@ impl Linear {
         self.unicode.get_or_init(|| compile(&[hir(&self.node, Text::Unicode)])).as_ref()
     }
 
-    fn exact_for(&self, text: &str, is_ascii: bool) -> Option<&Backtracking> {
-        let is_peculiar = (self.peculiar.end && text.ends_with('\n'))
+    fn twin(&self) -> &Backtracking {
+        self.twin.get_or_init(|| Backtracking::behind_automaton(self.node.clone()))
+    }
+
+    /// Can Python's meaning differ from the automaton's in this text?
+    fn is_peculiar(&self, text: &str, is_ascii: bool) -> bool {
+        (self.peculiar.end && text.ends_with('\n'))
             || (self.peculiar.not_word && text.is_empty())
-            || (self.peculiar.word && !is_ascii && chars::has_disputed_word_character(text));
-        if !is_peculiar {
-            return None;
-        }
-        self.exact.get_or_init(|| Backtracking::new(self.node.clone()).ok()).as_ref()
+            || (self.peculiar.word && !is_ascii && chars::has_disputed_word_character(text))
     }
 }
 

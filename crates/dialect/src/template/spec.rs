@@ -4,7 +4,6 @@ use super::Template;
 
 /// A format specification, for all but times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a character of the specification")]
 pub(super) struct Spec {
     fill: Option<char>,
     pub(super) align: Option<Align>,
@@ -85,7 +84,7 @@ impl Spec {
         spec.width = number(&mut rest).unwrap_or(0);
         let comma = take(&mut rest, ',');
         let underscore = take(&mut rest, '_');
-        if (comma && underscore) || (underscore && rest.starts_with(',')) {
+        if underscore && (comma || rest.starts_with(',')) {
             return Err(wrong("`,` and `_` exclude each other"));
         }
         spec.grouping = if comma { Some(',') } else { underscore.then_some('_') };

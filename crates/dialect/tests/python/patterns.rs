@@ -115,7 +115,7 @@ impl Generator {
     /// A pattern with something wrong put in, mostly.
     fn damaged(&mut self) -> String {
         let mut pattern: Vec<char> = self.pattern().chars().collect();
-        for _ in 0..1 + self.random.below(2) {
+        for _ in 0..=self.random.below(2) {
             let place = self.random.below(pattern.len() + 1);
             let c = self.random.one_of(&[
                 "(", ")", "[", "]", "{", "}", "|", "\\", "?", "*", "+", "^", "$", "-", ",", ":", "<", ">",

@@ -198,7 +198,7 @@ impl Generator {
 
     fn strftime(&mut self) -> String {
         let mut format = String::new();
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             let piece = self.random.one_of(&[
                 "%a", "%A", "%b", "%B", "%c", "%C", "%d", "%D", "%e", "%f", "%F", "%g", "%G", "%h", "%H",
                 "%I", "%j", "%k", "%l", "%m", "%M", "%n", "%p", "%P", "%r", "%R", "%s", "%S", "%t", "%T",
