@@ -61,7 +61,7 @@ fn section(out: &mut String, title: &str, colour: &str, section: &Section, headi
     let _ = writeln!(
         out,
         "<table style=\"{TABLE}\">\n<tr style=\"background:#f9fafb\"><th style=\"{CELL};width:48px\">Count</th>\
-         <th style=\"{CELL}\">Message</th><th style=\"{CELL};width:215px\">Date+time for each occurrence</th></tr>"
+         <th style=\"{CELL}\">Message</th><th style=\"{CELL};width:235px\">Date+time for each occurrence</th></tr>"
     );
     for (message, groups) in &section.rows {
         let count: u64 = groups.iter().map(|group| group.tally.count).sum();
