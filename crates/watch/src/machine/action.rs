@@ -185,7 +185,6 @@ impl BanStep {
             port: self.port.map(|field| port(naming, entry, field)).transpose()?.flatten(),
             set: self.sets.of(&target),
             port_set: self.port_sets.as_ref().map(|sets| sets.of(&target)),
-            kind: self.kind,
             duration: self.duration,
             if_shared: self.if_shared,
             escalate: self.escalate,

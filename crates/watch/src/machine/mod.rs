@@ -14,6 +14,8 @@ mod failure;
 mod filter;
 mod literal;
 mod networks;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::sync::Arc;

@@ -7,7 +7,11 @@ use unmasq_entry::{Entry, Value};
 use unmasq_flow::Timestamp;
 
 use crate::client::{Answer, Capture, Question, Subset};
-use crate::program::{Category, Details, IfShared, LogLevel, Prefix, ReportLevel, SetKind, StepId};
+use crate::counters::CategoryId;
+use crate::enforce::SetName;
+use crate::journal_log::Level;
+use crate::program::{IfShared, Prefix, StepId};
+use crate::report::{self, Details};
 
 /// Counters, users, translations and effects. In `watch test` all of it is pretended.
 pub trait World {
@@ -18,7 +22,7 @@ pub trait World {
     fn raise(
         &mut self,
         step: StepId,
-        category: Category,
+        category: CategoryId,
         key: Value<'_>,
         keep: Option<Duration>,
     ) -> Result<u64, String>;
@@ -27,7 +31,7 @@ pub trait World {
     fn reset(
         &mut self,
         step: StepId,
-        category: Category,
+        category: CategoryId,
         key: Value<'_>,
         grace: Option<Duration>,
     ) -> Result<(), String>;
@@ -57,7 +61,7 @@ pub enum Act<'a> {
     /// A line in the system's log.
     Log {
         /// How urgent.
-        level: LogLevel,
+        level: Level,
         /// The line; may have several.
         message: &'a str,
     },
@@ -71,7 +75,7 @@ pub enum Act<'a> {
     /// A message for the daily report.
     Report {
         /// Its section.
-        level: ReportLevel,
+        level: report::Level,
         /// Which of its times are shown.
         details: Details,
         /// The message.
@@ -89,11 +93,9 @@ pub struct BanOrder<'a> {
     /// The port that the entry has, where the step names its field.
     pub port: Option<u16>,
     /// The set for the target's family.
-    pub set: &'a str,
+    pub set: &'a SetName,
     /// The set of addresses with ports for that family, where the step names one.
-    pub port_set: Option<&'a str>,
-    /// Whose sets these are.
-    pub kind: SetKind,
+    pub port_set: Option<&'a SetName>,
     /// `None`: for ever.
     pub duration: Option<Duration>,
     /// What to do when others stand behind the address.

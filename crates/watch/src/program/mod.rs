@@ -9,14 +9,26 @@
 //! *top-level* and follow each other. Each chain is compiled once. What leaves a chain without a `then` or `else` of its
 //! own goes to the chain after the *top-level* chain that the entry is in, so the machine keeps that in a register.
 
+mod actions;
+mod args;
+mod chains;
+mod compile;
+mod dot;
+mod filters;
+mod flow;
+mod known_fields;
+mod source_text;
 pub(crate) mod step;
+mod suggest;
 
+use unmasq_diagnostic::Problem;
 use unmasq_dialect::Pattern;
 use unmasq_entry::{Fields, Slot};
 
-pub use step::{Category, Details, IfShared, LogLevel, OnTimeout, Prefix, ReportLevel, SetKind, StepId};
+pub use step::{IfShared, OnTimeout, Prefix, StepId};
 
 use crate::client::Subset;
+use crate::config::Loaded;
 use step::{Action, Next, Step, Work};
 
 /// Compiled chains.
@@ -36,6 +48,32 @@ pub struct Program {
     main_labels: Vec<Box<str>>,
     infos: Vec<StepInfo>,
     categories: Vec<Box<str>>,
+    /// The labels of all chains.
+    chains: Vec<Box<str>>,
+    /// For each step, the top-level chains that an entry can be in when it comes to it; none if it is never reached.
+    mains_of: Vec<Vec<u32>>,
+    leads_to_ban: Vec<bool>,
+    /// Name and main argument of each step, for the graph.
+    summaries: Vec<String>,
+    dead: Vec<DeadStep>,
+}
+
+/// A step behind an explicit `then`: nothing comes to it, so it is not compiled.
+#[derive(Debug)]
+struct DeadStep {
+    /// Number of its chain.
+    chain: usize,
+    index: usize,
+    summary: String,
+}
+
+/// A program, and what its author probably does not mean.
+#[derive(Debug)]
+pub struct Compiled {
+    /// It.
+    pub program: Program,
+    /// None of them is an error.
+    pub warnings: Vec<Problem>,
 }
 
 /// What a step is called and where it stands.
@@ -76,6 +114,11 @@ pub struct ResumePlace {
 }
 
 impl Program {
+    /// Compiles the chains of a configuration. The error is all that is wrong with them, warnings included.
+    pub fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
+        compile::compile(loaded)
+    }
+
     /// The fields that the steps use: sources fill no others.
     pub fn fields(&self) -> &Fields {
         &self.fields
@@ -91,9 +134,19 @@ impl Program {
         &self.infos[id.index()]
     }
 
-    /// The names of the categories of counters; a [`Category`] is a place among them.
+    /// The names of the categories of counters; a `CategoryId` is a place among them.
     pub fn categories(&self) -> &[Box<str>] {
         &self.categories
+    }
+
+    /// Can an entry come to the step at all?
+    pub fn is_reached(&self, step: StepId) -> bool {
+        !self.mains_of[step.index()].is_empty()
+    }
+
+    /// Does a ban follow the step on some way?
+    pub fn leads_to_ban(&self, step: StepId) -> bool {
+        self.leads_to_ban[step.index()]
     }
 
     /// The sets of words that replaces compare; captures are indexed by each.

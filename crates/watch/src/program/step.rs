@@ -8,7 +8,11 @@ use unmasq_dialect::Template;
 use unmasq_entry::Slot;
 
 use crate::client::Subset;
+use crate::counters::CategoryId;
+use crate::enforce::SetName;
+use crate::journal_log::Level;
 use crate::machine::{Literal, Networks};
+use crate::report::{self, Details};
 
 /// Number of a step in its program, in the order of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -18,17 +22,6 @@ impl StepId {
     /// From 0.
     pub fn index(self) -> usize {
         self.0 as usize
-    }
-}
-
-/// Number of a category of counters: its place in [`super::Program::categories`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Category(pub(crate) u16);
-
-impl Category {
-    /// From 0.
-    pub fn index(self) -> usize {
-        usize::from(self.0)
     }
 }
 
@@ -146,13 +139,13 @@ pub(crate) struct Search {
 #[derive(Debug)]
 pub(crate) enum Action {
     Noop,
-    Raise { category: Category, key: Slot, keep: Option<Duration>, save: Option<Slot> },
-    Reset { category: Category, key: Slot, grace: Option<Duration>, save: Option<Slot> },
+    Raise { category: CategoryId, key: Slot, keep: Option<Duration>, save: Option<Slot> },
+    Reset { category: CategoryId, key: Slot, grace: Option<Duration>, save: Option<Slot> },
     Capture(Box<CaptureStep>),
     Replace(Box<ReplaceStep>),
     Email { subject: Box<str>, message: Template },
-    Log { level: LogLevel, message: Template },
-    Report { level: ReportLevel, details: Details, message: Template },
+    Log { level: Level, message: Template },
+    Report { level: report::Level, details: Details, message: Template },
     Ban(Box<BanStep>),
 }
 
@@ -203,7 +196,6 @@ pub(crate) struct BanStep {
     /// For a shared address: sets of addresses with a port.
     pub(crate) port_sets: Option<SetPair>,
     pub(crate) port: Option<Slot>,
-    pub(crate) kind: SetKind,
     pub(crate) duration: Option<Duration>,
     pub(crate) if_shared: IfShared,
     pub(crate) escalate: bool,
@@ -213,27 +205,18 @@ pub(crate) struct BanStep {
 /// The two sets of a ban.
 #[derive(Debug)]
 pub(crate) struct SetPair {
-    pub(crate) ipv4: Box<str>,
-    pub(crate) ipv6: Box<str>,
+    pub(crate) ipv4: SetName,
+    pub(crate) ipv6: SetName,
 }
 
 impl SetPair {
     /// The one for the target's family.
-    pub(crate) fn of(&self, target: &IpNet) -> &str {
+    pub(crate) fn of(&self, target: &IpNet) -> &SetName {
         match target {
             IpNet::V4(_) => &self.ipv4,
             IpNet::V6(_) => &self.ipv6,
         }
     }
-}
-
-/// Whose sets a ban fills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SetKind {
-    /// nftables'.
-    Nft,
-    /// ipset's.
-    Ipset,
 }
 
 /// What a ban does when others stand behind its address.
@@ -262,85 +245,4 @@ impl Default for Prefix {
     fn default() -> Self {
         Self { ipv4: 32, ipv6: 64 }
     }
-}
-
-/// Syslog's levels, most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// System is unusable.
-    Emerg,
-    /// Action must be taken immediately.
-    Alert,
-    /// Critical conditions.
-    Crit,
-    /// Error conditions.
-    Err,
-    /// Warning conditions.
-    Warning,
-    /// Normal but significant conditions.
-    Notice,
-    /// Informational messages.
-    Info,
-    /// Debug-level messages.
-    Debug,
-}
-
-impl LogLevel {
-    /// All, in order of their numbers.
-    pub const ALL: [Self; 8] = [
-        Self::Emerg,
-        Self::Alert,
-        Self::Crit,
-        Self::Err,
-        Self::Warning,
-        Self::Notice,
-        Self::Info,
-        Self::Debug,
-    ];
-
-    /// As configurations write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Emerg => "EMERG",
-            Self::Alert => "ALERT",
-            Self::Crit => "CRIT",
-            Self::Err => "ERR",
-            Self::Warning => "WARNING",
-            Self::Notice => "NOTICE",
-            Self::Info => "INFO",
-            Self::Debug => "DEBUG",
-        }
-    }
-
-    /// The number of journald's PRIORITY: 0 (EMERG) to 7 (DEBUG).
-    pub const fn number(self) -> u8 {
-        self as u8
-    }
-}
-
-/// The section of the daily report that a message goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReportLevel {
-    /// `WARN`.
-    Warn,
-    /// `INFO`.
-    Info,
-    /// Anything else.
-    Other,
-}
-
-/// Which times the daily report shows for a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Details {
-    /// No time.
-    None,
-    /// The first.
-    First,
-    /// The last.
-    Last,
-    /// The first and the last.
-    FirstLast,
-    /// Every one.
-    #[default]
-    All,
 }
