@@ -119,7 +119,7 @@ impl fmt::Display for Member {
 pub struct Listed {
     /// The element.
     pub member: Member,
-    /// For how long it was put there, where its set says so; `None` for ever.
+    /// For how long it was put there; `None` for ever, and where it has the set's own time or the set does not say.
     pub timeout: Option<Duration>,
     /// How long it will still be there; `None` for ever.
     pub expires: Option<Duration>,

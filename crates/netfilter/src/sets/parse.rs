@@ -149,3 +149,96 @@ fn milliseconds(attribute: &Attribute<'_>, name: &'static str) -> Result<Option<
     let value = attribute.be64(name)?;
     Ok((value > 0).then(|| Duration::from_millis(value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::SetId;
+    use super::super::encode::{Batch, Step};
+    use super::*;
+    use crate::wire::Messages;
+
+    /// What the kernel would list of a batch of additions, if it repeated them.
+    fn repeated(info: &SetInfo, members: &[Member], packed: bool) -> Vec<Listed> {
+        let id: SetId = "inet t s".parse().unwrap();
+        let mut batch = Batch::new(1);
+        for member in members {
+            batch.step((0, &id, info), member, Step::Add(Some(Duration::from_secs(9))), packed);
+        }
+        let (bytes, next) = batch.finish();
+        let mut listing = Listing::new(info);
+        let mut sequence = 1;
+        for message in Messages::new(&bytes) {
+            let message = message.unwrap();
+            assert_eq!(message.sequence, sequence);
+            sequence += 1;
+            if message.kind == crate::sets::kernel::NEW_ELEMENTS {
+                listing.take(&message).unwrap();
+            }
+        }
+        assert_eq!(sequence, next);
+        listing.finish()
+    }
+
+    fn any_members(is_v6: bool, has_ports: bool, is_interval: bool) -> impl Strategy<Value = Vec<Member>> {
+        let one = (any::<[u8; 16]>(), any::<u8>(), any::<u16>()).prop_map(move |(bytes, prefix, port)| {
+            let [a, b, c, d, ..] = bytes;
+            let address = if is_v6 { IpAddr::from(bytes) } else { IpAddr::from([a, b, c, d]) };
+            let width = if is_v6 { 128 } else { 32 };
+            let prefix = if is_interval { prefix % (width + 1) } else { width };
+            Member::network(ipnet::IpNet::new(address, prefix).unwrap(), has_ports.then_some(port))
+        });
+        prop::collection::vec(one, 0..200).prop_map(|mut members| {
+            // What a set of intervals can hold: none overlaps another.
+            let mut kept: Vec<Member> = Vec::new();
+            members.sort();
+            for member in members {
+                if kept.iter().all(|other| !other.overlaps(&member)) {
+                    kept.push(member);
+                }
+            }
+            kept
+        })
+    }
+
+    fn like(is_v6: bool, has_ports: bool, is_interval: bool) -> SetInfo {
+        let key = match (is_v6, has_ports) {
+            (false, false) => KeyType::Ipv4,
+            (true, false) => KeyType::Ipv6,
+            (false, true) => KeyType::Ipv4Port,
+            (true, true) => KeyType::Ipv6Port,
+        };
+        SetInfo {
+            key,
+            has_timeout: true,
+            is_interval,
+            is_constant: false,
+            is_map: false,
+            size: None,
+            default_timeout: None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_put_is_what_is_listed(
+            (info, members) in any::<(bool, bool, bool)>().prop_flat_map(|(v6, ports, interval)| {
+                (Just(like(v6, ports, interval)), any_members(v6, ports, interval))
+            }),
+            packed in any::<bool>(),
+        ) {
+            let mut listed = repeated(&info, &members, packed);
+            listed.sort_by_key(|one| one.member);
+            prop_assert_eq!(listed.iter().map(|one| one.member).collect::<Vec<_>>(), members);
+            prop_assert!(listed.iter().all(|one| one.timeout == Some(Duration::from_secs(9))));
+        }
+    }
+
+    #[test]
+    fn a_message_never_grows_past_what_a_nest_can_be() {
+        let members: Vec<Member> =
+            (0..10_000_u128).map(|n| Member::address(std::net::Ipv6Addr::from(n * 2).into(), None)).collect();
+        assert_eq!(repeated(&like(true, false, true), &members, true).len(), 10_000);
+    }
+}

@@ -53,7 +53,9 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn the_corpus_and_mutations_of_it_are_answered() {
-    for (target, run) in [("conntrack", fuzz::conntrack as fn(&[u8])), ("addresses", fuzz::addresses)] {
+    let targets: [(&str, fn(&[u8])); 3] =
+        [("conntrack", fuzz::conntrack), ("addresses", fuzz::addresses), ("sets", fuzz::fuzz_sets)];
+    for (target, run) in targets {
         let files = corpus(target);
         assert!(files.len() >= 5, "{target}: {} files", files.len());
         let mut random = Random(seed());
@@ -102,6 +104,7 @@ proptest! {
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         fuzz::conntrack(&bytes);
         fuzz::addresses(&bytes);
+        fuzz::fuzz_sets(&bytes);
     }
 
     #[test]

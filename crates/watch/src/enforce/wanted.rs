@@ -70,6 +70,13 @@ pub(super) fn remaining(end: End, now: Instant) -> Option<Duration> {
     end.map(|end| end.saturating_duration_since(now))
 }
 
+/// The time to put an element for: whole seconds, rounded up, so that what was ordered for ten minutes reads as ten
+/// minutes although it was ordered a moment ago.
+pub(super) fn time_to_put(end: End, now: Instant) -> Option<Duration> {
+    let left = remaining(end, now)?;
+    Some(Duration::from_secs(left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0)).max(1)))
+}
+
 /// The earlier of two moments to wake up at, where `None` is no such moment.
 pub(super) fn sooner(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
@@ -199,6 +206,16 @@ mod tests {
     fn listed(text: &str, seconds: Option<u64>) -> Listed {
         let expires = seconds.map(Duration::from_secs);
         Listed { member: member(text), timeout: expires, expires }
+    }
+
+    #[test]
+    fn a_time_is_put_in_whole_seconds_and_never_too_short() {
+        let now = Instant::now();
+        let put = |milliseconds| time_to_put(Some(now + Duration::from_millis(milliseconds)), now);
+        assert_eq!(put(600_000), Some(Duration::from_secs(600)));
+        assert_eq!(put(599_999), Some(Duration::from_secs(600)));
+        assert_eq!(put(0), Some(Duration::from_secs(1)));
+        assert_eq!(time_to_put(None, now), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use unmasq_netfilter::{Error, Result};
 
 use super::enforcer::{Options, Order, Orders};
 use super::kernel::{self, Fitting, Kernel, Like};
-use super::wanted::{self, End, Key, Nesting, Target, WantedSet, later, remaining, sooner};
+use super::wanted::{self, End, Key, Nesting, Target, WantedSet, later, sooner, time_to_put};
 use super::{Element, Failure, Report, SetName, canonical};
 
 /// How long after word of a change the kernel is looked at: a ruleset is loaded in one transaction, but there may be
@@ -187,7 +187,7 @@ impl Worker<'_> {
         if let Some(place) = batch.place(number, &member) {
             if let Action::Put(_) = batch.items[place].action {
                 let item = &mut batch.items[place];
-                item.action = Action::Put(remaining(end, Instant::now()));
+                item.action = Action::Put(time_to_put(end, Instant::now()));
                 item.orders.push((element, ordered));
                 return;
             }
@@ -200,7 +200,7 @@ impl Worker<'_> {
         batch.push(Item {
             set: number,
             member,
-            action: Action::Put(remaining(end, Instant::now())),
+            action: Action::Put(time_to_put(end, Instant::now())),
             is_there: known.is_some(),
             orders: vec![(element, ordered)],
         });
@@ -540,7 +540,7 @@ impl Worker<'_> {
         let change = |one: &wanted::Missing| Change {
             set: 0,
             member: one.target.member,
-            action: Action::Put(remaining(one.target.end, now)),
+            action: Action::Put(time_to_put(one.target.end, now)),
             is_there: one.is_there,
         };
         let changes: Vec<Change> = missing.iter().map(change).collect();

@@ -36,7 +36,7 @@ impl Masking {
         self.seen.len()
     }
 
-    /// Hot: called for each new flow. Guarded by `benches/enforce.rs`.
+    /// Hot: called for each new flow.
     pub(super) fn note(&mut self, address: IpAddr, now: Timestamp) {
         if let Some(before) = self.seen.get_mut(&address) {
             if now.since(*before) <= self.keep / STEPS {
