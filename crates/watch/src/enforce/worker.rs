@@ -207,9 +207,11 @@ impl Worker<'_> {
     }
 
     fn unban(&mut self, element: Element, batch: &mut Batch) {
-        // What is to be there before it is taken away goes first.
-        if batch.items.iter().any(|item| item.action != Action::Remove && batch.of[item.set].0 == element.set)
-        {
+        // What is to be there before it is taken away goes first; and the answer for a network is that of all its
+        // addresses, which nothing else may have asked for.
+        let is_single = element.target.prefix_len() == element.target.max_prefix_len();
+        let is_put = |item: &Item| item.action != Action::Remove && batch.of[item.set].0 == element.set;
+        if !is_single || batch.items.iter().any(is_put) {
             self.commit(std::mem::take(batch));
         }
         let key = Key { target: canonical(element.target), port: element.port };
@@ -224,13 +226,12 @@ impl Worker<'_> {
         }
         members.sort_unstable_by_key(|(_, member)| *member);
         members.dedup();
-        // The order is answered with one of them: the others are the same network's single addresses.
-        let mut orders = vec![(element, Instant::now())];
-        for (set, member) in members.into_iter().rev() {
-            let orders = std::mem::take(&mut orders);
+        let order = (element, Instant::now());
+        for (set, member) in members {
             match batch.place(set, &member) {
-                Some(place) => batch.items[place].orders.extend(orders),
+                Some(place) => batch.items[place].orders.push(order.clone()),
                 None => {
+                    let orders = vec![order.clone()];
                     batch.push(Item { set, member, action: Action::Remove, is_there: true, orders });
                 }
             }
@@ -297,6 +298,7 @@ impl Worker<'_> {
         };
         let done = Instant::now();
         let mut is_uncovered = false;
+        let mut removals: Vec<(Element, Instant, std::result::Result<bool, Failure>)> = Vec::new();
         for (item, verdict) in batch.items.into_iter().zip(verdicts) {
             let (set, like) = &batch.of[item.set];
             let outcome = match item.action {
@@ -307,12 +309,27 @@ impl Worker<'_> {
                 }
             };
             for (element, ordered) in item.orders {
-                (self.report)(match (&outcome, item.action) {
-                    (Err(failure), _) => Report::Failed { element, failure: failure.clone() },
-                    (Ok(_), Action::Put(_)) => Report::Banned { element, ordered, done },
-                    (Ok(was_there), Action::Remove) => Report::Unbanned { element, was_there: *was_there },
-                });
+                match (&outcome, item.action) {
+                    (Ok(_), Action::Put(_)) => (self.report)(Report::Banned { element, ordered, done }),
+                    (Err(failure), Action::Put(_)) => {
+                        (self.report)(Report::Failed { element, failure: failure.clone() });
+                    }
+                    (_, Action::Remove) => match removals.last_mut() {
+                        // Another address of the same network.
+                        Some((same, at, so_far)) if *same == element && *at == ordered => match &outcome {
+                            Ok(was_there) => *so_far = so_far.clone().map(|before| before || *was_there),
+                            Err(failure) => *so_far = Err(failure.clone()),
+                        },
+                        _ => removals.push((element, ordered, outcome.clone())),
+                    },
+                }
             }
+        }
+        for (element, _, outcome) in removals {
+            (self.report)(match outcome {
+                Ok(was_there) => Report::Unbanned { element, was_there },
+                Err(failure) => Report::Failed { element, failure },
+            });
         }
         if is_uncovered {
             // Addresses that the network stood for may be wanted for themselves.
