@@ -66,7 +66,7 @@ fn main() {
     println!(
         "{:<44}{:>10.1} MiB counted, {:.1} resident, {} ticks, {} joined",
         "  their memory",
-        usage.bytes as f64 / 1048576.0,
+        usage.bytes as f64 / 1_048_576.0,
         resident() - before,
         usage.ticks,
         usage.joined
@@ -83,7 +83,7 @@ fn main() {
         black_box(counters.raise(SSHD, &Key::text(&flood), KEEP, time(2 * RAISES + n)));
     }
     each("raise, flood of new addresses (evicting)", RAISES, started);
-    println!("{:<44}{:>10.1} MiB", "  their memory", counters.usage(SSHD).bytes as f64 / 1048576.0);
+    println!("{:<44}{:>10.1} MiB", "  their memory", counters.usage(SSHD).bytes as f64 / 1_048_576.0);
     drop(counters);
 
     let directory = std::env::temp_dir().join(format!("unmasq-bench-{}", std::process::id()));

@@ -175,7 +175,7 @@ fn objects(bytes: &[u8]) -> impl Iterator<Item = (usize, serde_json::Result<serd
     let (mut at, mut line, mut counted) = (0, 1, 0);
     std::iter::from_fn(move || {
         at += bytes.get(at..)?.iter().position(|byte| *byte == b'{')?;
-        line += bytes[counted..at].iter().filter(|byte| **byte == b'\n').count();
+        line += bytes[counted..at].split(|byte| *byte == b'\n').count() - 1;
         counted = at;
         let mut stream = serde_json::Deserializer::from_slice(&bytes[at..]).into_iter();
         let read = stream.next()?;

@@ -10,6 +10,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_seconds(second)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it reads as the argument that it is")]
 fn seconds(seconds: u64) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }

@@ -234,7 +234,8 @@ fn cut(message: &str, most: usize) -> std::borrow::Cow<'_, str> {
     if message.len() <= most {
         return message.into();
     }
-    let kept = &message[..message.floor_char_boundary(most)];
+    let end = (0..=most).rfind(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    let kept = &message[..end];
     format!("{kept}… ({} bytes more)", message.len() - kept.len()).into()
 }
 

@@ -136,8 +136,8 @@ pub struct Recovered {
 impl Recovered {
     /// Where a source was, if it was ever read.
     pub fn position<P: DeserializeOwned>(&self, source: &str) -> Result<Option<P>, StateError> {
-        let read = |bytes: &Box<[u8]>| saved(bytes, || format!("position of {source}"));
-        self.positions.get(source).map(read).transpose()
+        let read = |bytes| saved(bytes, || format!("position of {source}"));
+        self.positions.get(source).map(|bytes| read(&**bytes)).transpose()
     }
 
     /// The sources that were read.
@@ -353,7 +353,9 @@ impl State {
             }
             None => hash.update(self.core.mails.to_le_bytes()),
         }
-        hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut name = [0; 16];
+        name.copy_from_slice(&hash.finalize()[..16]);
+        format!("{:032x}", u128::from_be_bytes(name))
     }
 
     /// Saves all changes since the last commit, together with the sources' positions. `captures` are those that are held,
