@@ -4,5 +4,6 @@
 mod daemon;
 mod namespaces;
 mod outages;
+mod remote_book;
 mod support;
 mod translations;

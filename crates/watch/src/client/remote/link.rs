@@ -71,9 +71,8 @@ impl Opener {
             }
         };
         let request = serde_json::to_string(&Request::new(Ask::Status))?;
-        writeln!(link, "{request}")?;
-        link.flush()?;
-        greeted(&mut link)?;
+        let asked = writeln!(link, "{request}").and_then(|()| link.flush());
+        asked.and_then(|()| greeted(&mut link)).map_err(|error| link.reason(error))?;
         match &link {
             Link::Tls(stream) => stream.sock.set_nonblocking(true)?,
             Link::Unix(stream) => stream.set_nonblocking(true)?,
@@ -83,6 +82,18 @@ impl Opener {
 }
 
 impl Link {
+    /// Why the other side ended it, if it said so: its last words may have come before our writing failed.
+    fn reason(&mut self, error: io::Error) -> io::Error {
+        let Self::Tls(stream) = self else { return error };
+        if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) {
+            return error;
+        }
+        match stream.conn.read_tls(&mut stream.sock).map(|_| stream.conn.process_new_packets()) {
+            Ok(Err(alert)) => io::Error::other(alert),
+            _ => error,
+        }
+    }
+
     /// Has TLS something to send that the socket did not take yet?
     pub(super) fn wants_write(&self) -> bool {
         match self {
