@@ -12,6 +12,11 @@ pub fn host_name() -> String {
     if Address::new("root", &name).is_ok() && name.is_ascii() { name } else { "localhost".to_owned() }
 }
 
+/// Checks an address as [`Message`](super::Message) takes it: for a configuration that is read before any mail is sent.
+pub fn check_address(text: &str) -> Result<(), MailError> {
+    mailbox(text, &host_name()).map(drop)
+}
+
 /// Reads `name@domain`, `Text <name@domain>`, or either with a bare name, which `host` completes: Pyruse's own defaults
 /// are bare names, which no mail library takes.
 pub(super) fn mailbox(text: &str, host: &str) -> Result<Mailbox, MailError> {

@@ -1,6 +1,5 @@
 //! From a message to its MIME form.
 
-use std::fmt::Write;
 use std::time::SystemTime;
 
 use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
@@ -83,12 +82,8 @@ fn message_id(id: &str, host: &str) -> Result<String, MailError> {
 
 /// The same for the same mail. No line of a body can be equal to it: see `quoted`.
 fn boundary(id: &str) -> String {
-    let mut text = String::from("unmasq-");
-    for byte in &Sha256::digest(id.as_bytes())[..12] {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    let digest = Sha256::digest(id.as_bytes());
+    format!("unmasq-{:032x}", digest[..16].iter().fold(0u128, |name, byte| name << 8 | u128::from(*byte)))
 }
 
 /// One line of bounded length; what is encoded in it is the library's work.

@@ -51,11 +51,11 @@ impl Folder {
         for entry in fs::read_dir(path).map_err(failed("reading the folder of mails"))? {
             let entry = entry.map_err(failed("reading the folder of mails"))?;
             let Ok(name) = entry.file_name().into_string() else { continue };
-            if name.ends_with(".part") {
+            if has_ending(&name, "part") {
                 // A crash left it half written; whoever queued it was never told that it was.
                 folder.remove(&name).map_err(failed("removing a half-written mail in"))?;
             }
-            if !name.ends_with(".mail") {
+            if !has_ending(&name, "mail") {
                 continue;
             }
             match folder.read(&name) {
@@ -74,30 +74,15 @@ impl Folder {
     /// Writes a mail, so that at any moment there is the whole file or none; gives its size.
     pub(super) fn write(&self, name: &str, letter: &Letter) -> Result<u64, MailError> {
         let bytes = letter.to_file(None);
-        self.put(&self.path.join(name), &bytes)?;
+        put(&self.path.join(name), &bytes)?;
         Ok(bytes.len() as u64)
     }
 
     /// Writes a mail among the failed ones, with the reason.
     pub(super) fn write_failed(&self, name: &str, letter: &Letter, reason: &str) -> Result<(), MailError> {
-        self.put(&self.path.join(FAILED).join(name), &letter.to_file(Some(reason)))?;
+        put(&self.path.join(FAILED).join(name), &letter.to_file(Some(reason)))?;
         self.prune();
         Ok(())
-    }
-
-    fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), MailError> {
-        let part = path.with_extension("part");
-        let write = || -> io::Result<()> {
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-            file.write_all(bytes)?;
-            fs::rename(&part, path)
-        };
-        write().map_err(|source| {
-            // Of a full disk, not even the half is kept.
-            let _ = fs::remove_file(&part);
-            MailError::File { doing: "writing a mail into", path: path.to_owned(), source }
-        })
     }
 
     /// Reads a mail; also gives its size.
@@ -137,4 +122,24 @@ impl Folder {
             }
         }
     }
+}
+
+fn has_ending(name: &str, ending: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == ending)
+}
+
+/// Writes a file aside, then puts it in its place.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), MailError> {
+    let part = path.with_extension("part");
+    let write = || -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        file.write_all(bytes)?;
+        fs::rename(&part, path)
+    };
+    write().map_err(|source| {
+        // Of a full disk, not even the half is kept.
+        let _ = fs::remove_file(&part);
+        MailError::File { doing: "writing a mail into", path: path.to_owned(), source }
+    })
 }

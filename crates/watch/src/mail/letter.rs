@@ -40,9 +40,7 @@ impl Letter {
     /// The name of its file: the same for the same Message-ID, whatever that is.
     pub(super) fn file_name(&self) -> String {
         let digest = Sha256::digest(self.envelope.id.as_bytes());
-        let mut name: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        name.push_str(".mail");
-        name
+        format!("{:032x}.mail", digest[..16].iter().fold(0u128, |name, byte| name << 8 | u128::from(*byte)))
     }
 
     /// The contents of its file.

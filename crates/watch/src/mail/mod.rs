@@ -15,7 +15,7 @@
 //! use unmasq_watch::mail::{Message, Outbox, Sendmail, Transport};
 //!
 //! let transport = Transport::Sendmail(Sendmail::new(["/usr/bin/sendmail", "-t"]));
-//! let outbox = Outbox::open("/var/lib/unmasq/watch/mail", transport)?;
+//! let outbox = Outbox::open("/var/lib/unmasq/watch/mail", &transport)?;
 //! outbox.queue(&Message {
 //!     id: "step17.3f9a".to_owned(),
 //!     from: "unmasq".to_owned(),
@@ -29,6 +29,7 @@
 
 mod address;
 mod compose;
+mod configured;
 mod folder;
 mod letter;
 mod outbox;
@@ -40,7 +41,7 @@ mod transport;
 use std::io;
 use std::path::PathBuf;
 
-pub use address::host_name;
+pub use address::{check_address, host_name};
 pub use outbox::{News, Outbox, Queued, Tally};
 pub use sendmail::Sendmail;
 pub use smtp::{Login, Smtp, Tls};

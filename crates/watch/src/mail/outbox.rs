@@ -145,7 +145,7 @@ impl Backoff {
 
 impl Outbox {
     /// Opens the folder, made if it is not there, and begins to send what waits in it.
-    pub fn open(folder: impl AsRef<Path>, transport: Transport) -> Result<Self, MailError> {
+    pub fn open(folder: impl AsRef<Path>, transport: &Transport) -> Result<Self, MailError> {
         let way = transport.open()?;
         let (folder, found, damaged) = Folder::open(folder.as_ref())?;
         let (sender, news) = bounded(MOST_NEWS);
@@ -340,13 +340,13 @@ impl Shared {
             Err(Unreachable(reason)) => self.put_off(number, &reason, |state| state.relay.fail()),
             Ok(delivery) => {
                 self.state.lock().relay = Backoff::default();
-                self.settle(number, name, letter, delivery, &id);
+                self.settle(number, name, &letter, delivery, &id);
             }
         }
     }
 
     /// Does what the relay's answer asks for.
-    fn settle(&self, number: u64, name: &str, letter: Letter, delivery: Delivery, id: &str) {
+    fn settle(&self, number: u64, name: &str, letter: &Letter, delivery: Delivery, id: &str) {
         let Delivery { mut refused, mut later } = delivery;
         let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         if age.saturating_sub(Duration::from_secs(letter.envelope.queued)) > GIVE_UP {

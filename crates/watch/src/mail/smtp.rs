@@ -211,11 +211,8 @@ fn converse(connection: &mut SmtpConnection, letter: &Letter) -> Result<Delivery
         Ok(()) => {}
         Err(Refusal::Said { for_good, reason }) => {
             let those = taken.into_iter().map(|to| (to.clone(), reason.clone()));
-            if for_good {
-                delivery.refused.extend(those)
-            } else {
-                delivery.later.extend(those)
-            }
+            let list = if for_good { &mut delivery.refused } else { &mut delivery.later };
+            list.extend(those);
             reset(connection)?;
         }
         Err(Refusal::Broken(reason)) => return Err(reason),

@@ -22,7 +22,7 @@ fn client(address: &str) -> Ask {
 fn recorder(path: &Path) -> mpsc::Receiver<Caller> {
     let listener = UnixListener::bind(path).unwrap();
     let (callers, received) = mpsc::channel();
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
             let mut caller = Caller(BufReader::new(stream));
             assert_eq!(caller.request(), Some(Ask::Status));

@@ -43,7 +43,7 @@ fn delayed(outbox: &Outbox) -> String {
 fn a_relay_gets_the_mail_as_it_was_composed() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::start(Tls::None, None, |_| None);
-    let outbox = Outbox::open(folder.path(), plain(&relay)).unwrap();
+    let outbox = Outbox::open(folder.path(), &plain(&relay)).unwrap();
     let to = vec!["root@example.org".to_owned(), "Other <other@example.org>".to_owned()];
     outbox.queue(&Message { to, text: "one\n.\n.two\n".to_owned(), ..message("1") }).unwrap();
     assert!(sent(&outbox).starts_with("1@"));
@@ -63,7 +63,7 @@ fn tls_is_used_and_the_password_goes_inside_it() {
         let relay = Relay::start(tls, Some(&authority.sign(&["127.0.0.1"]).unwrap()), |_| None);
         let login = Some(Login { user: "u".to_owned(), password: "secret".to_owned() });
         let smtp = Smtp { login, ..smtp(&relay, tls, Some(authority.certificate())) };
-        let outbox = Outbox::open(folder.path().join("mail"), Transport::Smtp(smtp)).unwrap();
+        let outbox = Outbox::open(folder.path().join("mail"), &Transport::Smtp(smtp)).unwrap();
         outbox.queue(&message("1")).unwrap();
         sent(&outbox);
         let [mail] = relay.taken().try_into().unwrap();
@@ -77,7 +77,7 @@ fn is_refused(tls: Tls, relay_has: &Signed, we_trust: PathBuf) -> String {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::start(tls, Some(relay_has), |_| None);
     let transport = Transport::Smtp(smtp(&relay, tls, Some(we_trust)));
-    let outbox = Outbox::open(folder.path(), transport).unwrap();
+    let outbox = Outbox::open(folder.path(), &transport).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = delayed(&outbox);
     assert!(relay.taken().is_empty());
@@ -106,7 +106,7 @@ fn a_relay_that_offers_no_starttls_gets_nothing() {
     let relay = Relay::start(Tls::None, None, |_| None);
     let authority = Authority::new(folder.path(), "ours").unwrap();
     let transport = Transport::Smtp(smtp(&relay, Tls::Starttls, Some(authority.certificate())));
-    let outbox = Outbox::open(folder.path().join("mail"), transport).unwrap();
+    let outbox = Outbox::open(folder.path().join("mail"), &transport).unwrap();
     outbox.queue(&message("1")).unwrap();
     assert!(delayed(&outbox).contains("STARTTLS"));
     assert!(relay.taken().is_empty());
@@ -125,7 +125,7 @@ fn a_password_is_not_sent_in_the_clear() {
     };
     assert!(!format!("{smtp:?}").contains("secret"));
     let folder = tempfile::tempdir().unwrap();
-    let refused = Outbox::open(folder.path(), Transport::Smtp(smtp)).unwrap_err();
+    let refused = Outbox::open(folder.path(), &Transport::Smtp(smtp)).unwrap_err();
     assert!(matches!(&refused, MailError::Setting(what) if what.contains("in the clear")), "{refused}");
 }
 
@@ -136,7 +136,7 @@ fn mails_wait_while_the_relay_is_away_and_are_sent_once_when_it_is_back() {
     let is_away = Arc::clone(&away);
     let busy = move |_: &str| is_away.load(Ordering::Relaxed).then_some("421 not now");
     let relay = Relay::start(Tls::None, None, busy);
-    let outbox = Outbox::open(folder.path(), plain(&relay)).unwrap();
+    let outbox = Outbox::open(folder.path(), &plain(&relay)).unwrap();
     for id in ["1", "2", "3"] {
         outbox.queue(&message(id)).unwrap();
     }
@@ -154,7 +154,7 @@ fn a_mail_that_is_refused_for_good_is_put_aside_and_the_others_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let relay =
         Relay::start(Tls::None, None, |line| line.contains("nobody@").then_some("550 5.1.1 no such user"));
-    let outbox = Outbox::open(folder.path(), plain(&relay)).unwrap();
+    let outbox = Outbox::open(folder.path(), &plain(&relay)).unwrap();
     let nobody = "nobody@example.org".to_owned();
     outbox.queue(&Message { to: vec![nobody.clone()], ..message("1") }).unwrap();
     outbox
@@ -198,7 +198,7 @@ fn one_recipient_who_is_put_off_gets_the_mail_later_and_the_other_gets_it_once()
         let is_grey = line.contains("TO:<grey@") && count.fetch_add(1, Ordering::Relaxed) == 0;
         is_grey.then_some("450 4.2.0 greylisted")
     });
-    let outbox = Outbox::open(folder.path(), plain(&relay)).unwrap();
+    let outbox = Outbox::open(folder.path(), &plain(&relay)).unwrap();
     let to = vec!["grey@example.org".to_owned(), "root@example.org".to_owned()];
     outbox.queue(&Message { to, ..message("1") }).unwrap();
     assert!(delayed(&outbox).contains("greylisted"));
@@ -216,7 +216,7 @@ fn a_login_that_fails_keeps_the_mails() {
         Relay::start(Tls::None, None, |line| line.starts_with("AUTH").then_some("535 5.7.8 wrong password"));
     let login = Some(Login { user: "u".to_owned(), password: "old".to_owned() });
     let transport = Transport::Smtp(Smtp { login, ..smtp(&relay, Tls::None, None) });
-    let outbox = Outbox::open(folder.path(), transport).unwrap();
+    let outbox = Outbox::open(folder.path(), &transport).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = delayed(&outbox);
     assert!(reason.contains("logging in") && reason.contains("wrong password"), "{reason}");

@@ -29,7 +29,7 @@ fn a_program_gets_the_mail_on_its_input_and_no_shell_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     let script = "cd \"$(dirname \"$0\")\"; printf '%s\\n' \"$@\" > arguments; cat > got";
     let sendmail = sendmail(&program(folder.path(), script), &["-t", "$(touch oops); `touch oops`"]);
-    let outbox = Outbox::open(folder.path().join("mail"), Transport::Sendmail(sendmail)).unwrap();
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
     let text = "a\n.\n~!touch oops\n$(touch oops)\n".to_owned();
     outbox.queue(&Message { text, ..message("1") }).unwrap();
     news(&outbox, |news| matches!(news, News::Sent { .. }).then_some(()));
@@ -49,7 +49,7 @@ fn a_failure_is_told_with_what_the_program_said_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let script = "cd \"$(dirname \"$0\")\"; [ -e mended ] || { echo no relay >&2; exit 75; }; cat > got";
     let sendmail = sendmail(&program(folder.path(), script), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), Transport::Sendmail(sendmail)).unwrap();
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = news(&outbox, |news| match news {
         News::Delayed { reason } => Some(reason.clone()),
@@ -64,7 +64,7 @@ fn a_failure_is_told_with_what_the_program_said_and_tried_again() {
 fn a_program_that_refuses_the_data_is_not_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let sendmail = sendmail(&program(folder.path(), "echo bad address; exit 65"), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), Transport::Sendmail(sendmail)).unwrap();
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = news(&outbox, |news| match news {
         News::Failed { reason, .. } => Some(reason.clone()),
@@ -80,7 +80,7 @@ fn a_program_that_hangs_is_killed_with_what_it_started() {
     let script = "cd \"$(dirname \"$0\")\"; sleep 1000 & echo $! > child; wait";
     let patience = Duration::from_millis(300);
     let sendmail = Sendmail { patience, ..sendmail(&program(folder.path(), script), &[]) };
-    let outbox = Outbox::open(folder.path().join("mail"), Transport::Sendmail(sendmail)).unwrap();
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = news(&outbox, |news| match news {
         News::Delayed { reason } => Some(reason.clone()),
@@ -101,12 +101,12 @@ fn a_program_that_hangs_is_killed_with_what_it_started() {
 fn a_program_that_is_not_there_delays_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let sendmail = Sendmail::new(["/nonexistent/sendmail", "-t"]);
-    let outbox = Outbox::open(folder.path(), Transport::Sendmail(sendmail)).unwrap();
+    let outbox = Outbox::open(folder.path(), &Transport::Sendmail(sendmail)).unwrap();
     outbox.queue(&message("1")).unwrap();
     let reason = news(&outbox, |news| match news {
         News::Delayed { reason } => Some(reason.clone()),
         _ => None,
     });
     assert!(reason.contains("/nonexistent/sendmail"), "{reason}");
-    assert!(Outbox::open(folder.path().join("2"), Transport::Sendmail(Sendmail::new([""]))).is_err());
+    assert!(Outbox::open(folder.path().join("2"), &Transport::Sendmail(Sendmail::new([""]))).is_err());
 }
