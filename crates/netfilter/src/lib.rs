@@ -1,4 +1,5 @@
-//! The kernel's side of unmasq: conntrack events and dumps over netlink, network namespaces, local addresses.
+//! The kernel's side of unmasq: conntrack events and dumps over netlink, elements of sets, network namespaces, local
+//! addresses.
 //!
 //! ```text
 //!  kernel ──datagrams──► EventSocket ──Batch──► conntrack::parse ──Event──► the recorder
@@ -6,6 +7,8 @@
 //!     │                    └─ addresses::Watch: the gateway's own addresses, as they change
 //!     └──GET, dump── Dumper ──Entry──► what is alive now
 //! ```
+//!
+//! Elements of sets go the other way: [`sets`] (nftables) and [`ipset`].
 //!
 //! One [`EventSocket`](conntrack::EventSocket) and one [`Dumper`](conntrack::Dumper) per network namespace: a
 //! socket belongs for ever to the namespace that it was made in, so they can be opened before privileges are

@@ -2,7 +2,7 @@
 
 use super::kernel::{NEW_ELEMENTS, NEW_SET};
 use super::parse::Listing;
-use super::{KeyType, SetInfo, events, info};
+use super::{Form, KeyType, SetInfo, events, info};
 use crate::wire::Messages;
 
 /// Every kind of set that is read in a way of its own.
@@ -25,8 +25,7 @@ pub(crate) fn parse_all(bytes: &[u8]) {
             key,
             has_timeout: true,
             is_interval,
-            is_constant: false,
-            is_map: false,
+            form: Form::Set,
             size: None,
             default_timeout: None,
         };

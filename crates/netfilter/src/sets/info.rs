@@ -78,6 +78,17 @@ impl fmt::Display for KeyType {
     }
 }
 
+/// What is called a set in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A set.
+    Set,
+    /// A set with `flags constant`: it cannot be changed.
+    ConstantSet,
+    /// A map, or a map of objects.
+    Map,
+}
+
 /// What a set is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetInfo {
@@ -87,10 +98,8 @@ pub struct SetInfo {
     pub has_timeout: bool,
     /// `flags interval`: it can hold networks and ranges.
     pub is_interval: bool,
-    /// `flags constant`: it cannot be changed.
-    pub is_constant: bool,
-    /// A map or a map of objects, not a set.
-    pub is_map: bool,
+    /// A set, or something like one.
+    pub form: Form,
     /// Most elements; `None` for no limit of its own.
     pub size: Option<u32>,
     /// For how long an element stays that says nothing of its own; `None` for ever.
@@ -128,8 +137,13 @@ pub(super) fn parse(message: &Message<'_>) -> Result<SetInfo, ParseError> {
         ),
         has_timeout: flags & set::FLAG_TIMEOUT != 0,
         is_interval: flags & set::FLAG_INTERVAL != 0,
-        is_constant: flags & set::FLAG_CONSTANT != 0,
-        is_map: flags & (set::FLAG_MAP | set::FLAG_OBJECT) != 0,
+        form: if flags & (set::FLAG_MAP | set::FLAG_OBJECT) != 0 {
+            Form::Map
+        } else if flags & set::FLAG_CONSTANT != 0 {
+            Form::ConstantSet
+        } else {
+            Form::Set
+        },
         size: size.filter(|size| *size > 0),
         default_timeout: (timeout > 0).then(|| Duration::from_millis(timeout)),
     })

@@ -40,7 +40,7 @@ mod settle;
 
 pub use connection::Sets;
 pub use events::{SetEvent, SetEvents, What};
-pub use info::{KeyType, SetInfo};
+pub use info::{Form, KeyType, SetInfo};
 pub use member::{Listed, Member};
 pub use name::{Family, SetId, SetIdError};
 pub use settle::{Action, Change, Verdict};

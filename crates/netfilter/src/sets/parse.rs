@@ -154,8 +154,8 @@ fn milliseconds(attribute: &Attribute<'_>, name: &'static str) -> Result<Option<
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::SetId;
     use super::super::encode::{Batch, Step};
+    use super::super::{Form, SetId};
     use super::*;
     use crate::wire::Messages;
 
@@ -209,15 +209,7 @@ mod tests {
             (false, true) => KeyType::Ipv4Port,
             (true, true) => KeyType::Ipv6Port,
         };
-        SetInfo {
-            key,
-            has_timeout: true,
-            is_interval,
-            is_constant: false,
-            is_map: false,
-            size: None,
-            default_timeout: None,
-        }
+        SetInfo { key, has_timeout: true, is_interval, form: Form::Set, size: None, default_timeout: None }
     }
 
     proptest! {

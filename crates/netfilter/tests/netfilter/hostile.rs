@@ -53,9 +53,11 @@ fn corpus(target: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn the_corpus_and_mutations_of_it_are_answered() {
-    let targets: [(&str, fn(&[u8])); 3] =
-        [("conntrack", fuzz::conntrack), ("addresses", fuzz::addresses), ("sets", fuzz::fuzz_sets)];
-    for (target, run) in targets {
+    for (target, run) in [
+        ("conntrack", fuzz::conntrack as fn(&[u8])),
+        ("addresses", fuzz::addresses),
+        ("sets", fuzz::fuzz_sets),
+    ] {
         let files = corpus(target);
         assert!(files.len() >= 5, "{target}: {} files", files.len());
         let mut random = Random(seed());

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 use unmasq_lab::{Lab, Node};
 use unmasq_netfilter::sets::{
-    Action, Change, KeyType, Listed, Member, SetEvents, SetId, SetInfo, Sets, Verdict, What,
+    Action, Change, Form, KeyType, Listed, Member, SetEvents, SetId, SetInfo, Sets, Verdict, What,
 };
 
 use crate::listener::namespace;
@@ -97,14 +97,14 @@ fn a_set_says_what_it_is_like() {
     );
     let (_, a) = bench.like("a");
     assert_eq!((a.key, a.size, a.default_timeout), (KeyType::Ipv4, Some(77), Some(Duration::from_secs(60))));
-    assert_eq!((a.has_timeout, a.is_interval, a.is_constant, a.is_map), (true, false, false, false));
+    assert_eq!((a.has_timeout, a.is_interval, a.form), (true, false, Form::Set));
     let (_, b) = bench.like("b");
     assert_eq!((b.key, b.has_timeout, b.is_interval, b.size), (KeyType::Ipv6, true, true, None));
     assert_eq!(bench.like("c").1.key, KeyType::Ipv4Port);
     assert_eq!((bench.like("d").1.key, bench.like("d").1.is_interval), (KeyType::Ipv6Port, true));
-    assert_eq!((bench.like("e").1.key.as_str(), bench.like("e").1.is_constant), ("ether_addr", true));
+    assert_eq!((bench.like("e").1.key.as_str(), bench.like("e").1.form), ("ether_addr", Form::ConstantSet));
     assert_eq!(bench.like("f").1.key, KeyType::Ipv6Port);
-    assert!(bench.like("g").1.is_map);
+    assert_eq!(bench.like("g").1.form, Form::Map);
     assert_eq!(bench.sets.info(&id("none")).unwrap(), None);
     assert_eq!(bench.sets.info(&"ip none none".parse().unwrap()).unwrap(), None);
     let info = bench.like("a").1;

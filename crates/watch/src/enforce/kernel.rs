@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use rustix::io::Errno;
 use unmasq_netfilter::ipset::{self, Ipsets, SetType};
 use unmasq_netfilter::netns::Namespace;
-use unmasq_netfilter::sets::{self, Change, KeyType, Listed, Member, SetEvents, Sets, Verdict};
+use unmasq_netfilter::sets::{self, Change, Form, KeyType, Listed, Member, SetEvents, Sets, Verdict};
 use unmasq_netfilter::{Error, Result};
 
 use super::wanted::{Key, Nesting};
@@ -147,7 +147,7 @@ impl Like {
     /// The element that the set can hold for an order: never more than was asked for.
     pub(super) fn fit(&self, set: &SetName, key: &Key, is_timed: bool) -> Result<Fitting, Failure> {
         if let Self::Nft(info) = self
-            && info.is_constant
+            && info.form == Form::ConstantSet
         {
             return Err(Failure::Kernel { set: set.clone(), reason: "it has `flags constant`".into() });
         }
@@ -169,14 +169,14 @@ impl Like {
 
     fn fits(&self, member: &Member) -> bool {
         match self {
-            Self::Nft(info) => !info.is_map && info.fits(member),
+            Self::Nft(info) => info.form != Form::Map && info.fits(member),
             Self::Ipset(info) => info.fits(member),
         }
     }
 
     fn holds(&self) -> String {
         match self {
-            Self::Nft(info) if info.is_map => "what a map holds".into(),
+            Self::Nft(info) if info.form == Form::Map => "what a map holds".into(),
             Self::Nft(info) => info.key.to_string(),
             Self::Ipset(info) if info.is_masked && info.kind != SetType::Other => {
                 format!("{} under a mask", info.type_name)

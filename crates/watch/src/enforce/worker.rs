@@ -228,12 +228,11 @@ impl Worker<'_> {
         members.dedup();
         let order = (element, Instant::now());
         for (set, member) in members {
-            match batch.place(set, &member) {
-                Some(place) => batch.items[place].orders.push(order.clone()),
-                None => {
-                    let orders = vec![order.clone()];
-                    batch.push(Item { set, member, action: Action::Remove, is_there: true, orders });
-                }
+            if let Some(place) = batch.place(set, &member) {
+                batch.items[place].orders.push(order.clone());
+            } else {
+                let orders = vec![order.clone()];
+                batch.push(Item { set, member, action: Action::Remove, is_there: true, orders });
             }
         }
     }
@@ -247,14 +246,10 @@ impl Worker<'_> {
         end: End,
     ) -> std::result::Result<(usize, Fitting), Failure> {
         let known = batch.of.iter().position(|(name, _)| name == set);
-        let number = match known {
-            Some(number) => number,
-            None => {
-                let like = self.like(set)?;
-                batch.of.push((set.clone(), like));
-                batch.of.len() - 1
-            }
-        };
+        let number = known.unwrap_or(batch.of.len());
+        if known.is_none() {
+            batch.of.push((set.clone(), self.like(set)?));
+        }
         let like = &batch.of[number].1;
         let fitting = like.fit(set, key, end.is_some())?;
         if fitting.is_narrowed {

@@ -257,7 +257,9 @@ fn a_failure_names_the_set_and_the_remedy_and_does_not_sink_the_others() {
         port: None,
         timeout: Some(HOUR),
     });
-    all.into_iter().for_each(|element| bench.enforcer.ban(element));
+    for element in all {
+        bench.enforcer.ban(element);
+    }
     for element in many(&nft("small"), 5) {
         bench.enforcer.ban(element);
     }
@@ -409,7 +411,9 @@ fn ipsets_are_filled_mended_and_restored_too() {
 #[test]
 fn what_is_ordered_before_the_end_is_carried_out() {
     let Bench { node, enforcer, reports } = Bench::new();
-    many(&nft("h"), 3000).into_iter().for_each(|element| enforcer.ban(element));
+    for element in many(&nft("h"), 3000) {
+        enforcer.ban(element);
+    }
     drop(enforcer);
     let done = reports.iter().filter(|report| matches!(report, Report::Banned { .. })).count();
     assert_eq!(done, 3000);
