@@ -7,6 +7,8 @@ mod daemon;
 mod failure;
 mod output;
 mod recorder;
+mod watch;
+
 mod witness;
 
 use std::process::ExitCode;

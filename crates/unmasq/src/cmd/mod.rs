@@ -1,8 +1,10 @@
 //! The commands. Each owns its flags (`Args`), its help and its `run`.
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
+use crate::recorder::privileges;
 
 mod config;
 mod daemon;
@@ -12,6 +14,7 @@ mod ledger;
 mod record;
 mod status;
 mod trace;
+mod watch;
 mod watchdog;
 
 /// Where the ledger is unless told otherwise.
@@ -33,6 +36,7 @@ enum Command {
     #[command(hide = true)]
     Generate(generate::Args),
     Record(record::Args),
+    Watch(watch::Args),
     #[command(hide = true)]
     Watchdog(watchdog::Args),
     Ledger(ledger::Args),
@@ -49,8 +53,16 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Trace(args) => trace::run(&args),
         Command::Watchdog(args) => watchdog::run(&args),
         Command::Record(args) => record::run(&args),
+        Command::Watch(args) => watch::run(&args),
         Command::Ledger(args) => ledger::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
     }
+}
+
+/// The number of a group, or how to make it.
+pub(crate) fn group(name: &str) -> anyhow::Result<u32> {
+    privileges::group(name)
+        .context("cannot read /etc/group")?
+        .with_context(|| format!("there is no group {name:?}; make it with `groupadd --system {name}`"))
 }

@@ -15,7 +15,7 @@ use super::DEFAULT_LEDGER;
 use crate::config::{Config, Netns, Reliable, units};
 use crate::control::server;
 use crate::failure::{Failure, Outcome};
-use crate::recorder::privileges::{self, Account};
+use crate::recorder::privileges::Account;
 use crate::recorder::{Namespaces, Options, Recorder, Wishes};
 
 /// The account that a recorder becomes, if the machine has it.
@@ -143,12 +143,6 @@ fn account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
     Ok(account.filter(|_| rustix::process::geteuid().is_root()))
 }
 
-fn group(name: &str) -> anyhow::Result<u32> {
-    privileges::group(name)
-        .context("cannot read /etc/group")?
-        .with_context(|| format!("there is no group {name:?}; make it with `groupadd --system {name}`"))
-}
-
 /// The stream's name: the one given, or the host's as far as it can name a folder.
 fn stream(name: Option<&str>) -> String {
     let host = rustix::system::uname();
@@ -181,7 +175,7 @@ fn configured(config: &Config) -> anyhow::Result<Options> {
         control: Some(server::Place {
             path: control.socket.clone(),
             mode: control.mode,
-            group: control.group.as_deref().map(group).transpose()?,
+            group: control.group.as_deref().map(super::group).transpose()?,
         }),
         account: account(record.user.as_deref())?,
         quiet: false,

@@ -1,0 +1,243 @@
+//! What the kernel translates, told to the watch's book: a thread a namespace.
+//!
+//! The watch needs the book for the last minutes only, and no record of what it missed: an overrun is mended by a dump,
+//! and that is all.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use parking_lot::Mutex;
+use rustix::event::{EventfdFlags, eventfd};
+use unmasq_flow::{Book, Flow, Limits, Origin, ScopeKind, Timestamp};
+use unmasq_netfilter::conntrack::{self, Batch, Dumper, Event, EventKind, EventOptions, EventSocket};
+use unmasq_netfilter::netns::Namespace;
+
+/// How long a quiet socket is waited for before the thread looks whether it should end.
+const QUIET: Duration = Duration::from_millis(200);
+/// Masking addresses that are remembered; a gateway has a handful, a carrier's pool some thousands.
+const MOST_MASKING: usize = 65_536;
+/// Most memory for the book.
+const BOOK_BYTES: usize = 256 << 20;
+
+/// What the threads share with the engine.
+#[derive(Debug)]
+struct Shared {
+    book: Mutex<Book>,
+    /// Addresses that were seen to stand for others, and whether the engine has taken them since the last.
+    masking: Mutex<HashSet<IpAddr>>,
+    masking_grew: AtomicBool,
+    /// Does an entry wait for a translation? Then a new one wakes the engine.
+    is_awaited: AtomicBool,
+    wake: OwnedFd,
+    /// One dump at a time, as the book asks for.
+    dumping: Mutex<()>,
+    stop: AtomicBool,
+}
+
+/// The running threads; ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Feed {
+    /// Opens the sockets of the namespaces and starts to read. `keep`: how long a flow that ended can be found.
+    ///
+    /// # Errors
+    /// A namespace that is not there, or without the right to listen (CAP_NET_ADMIN).
+    pub(crate) fn start(namespaces: Vec<Namespace>, keep: Duration) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            book: Mutex::new(Book::new(Limits { max_bytes: BOOK_BYTES, keep_ended: keep })),
+            masking: Mutex::default(),
+            masking_grew: AtomicBool::new(false),
+            is_awaited: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .context("cannot make an eventfd")?,
+            dumping: Mutex::new(()),
+            stop: AtomicBool::new(false),
+        });
+        let mut feed = Self { shared, threads: Vec::new() };
+        for namespace in namespaces {
+            let about = match namespace.name() {
+                "" => "this network namespace".to_owned(),
+                name => format!("the network namespace {name}"),
+            };
+            let options = EventOptions {
+                scope: ScopeKind::Translated,
+                reliable: false,
+                gather: Duration::ZERO,
+                ..EventOptions::default()
+            };
+            let opened = EventSocket::open(&namespace, &options)
+                .and_then(|events| Ok((events, Dumper::open(&namespace)?)))
+                .with_context(|| format!("cannot listen to the connection tracking of {about}"))?;
+            let origin = Origin::new("watch", namespace.name()).shared();
+            let reader =
+                Reader { events: opened.0, dumper: opened.1, origin, shared: Arc::clone(&feed.shared) };
+            let name: String = format!("book {}", namespace.name()).chars().take(15).collect();
+            feed.threads.push(
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || reader.run())
+                    .context("cannot start a thread")?,
+            );
+        }
+        Ok(feed)
+    }
+
+    /// The book that is fed.
+    pub(crate) fn book(&self) -> parking_lot::MutexGuard<'_, Book> {
+        self.shared.book.lock()
+    }
+
+    /// Says whether new translations shall wake the engine; did they before?
+    pub(crate) fn set_awaited(&self, is_awaited: bool) -> bool {
+        self.shared.is_awaited.swap(is_awaited, Ordering::AcqRel)
+    }
+
+    /// The addresses that stand for others, if there are new ones since the last call.
+    pub(crate) fn new_masking(&self) -> Option<Vec<IpAddr>> {
+        let grew = self.shared.masking_grew.swap(false, Ordering::AcqRel);
+        grew.then(|| self.shared.masking.lock().iter().copied().collect())
+    }
+
+    /// Readable when there is a translation that may be awaited; read it empty with [`Feed::quiet`].
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.shared.wake.as_fd()
+    }
+
+    /// Takes the wake-up back; was there one?
+    pub(crate) fn quiet(&self) -> bool {
+        // An empty one says EAGAIN.
+        rustix::io::read(&self.shared.wake, &mut [0; 8]).is_ok()
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            // A panic there was printed when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Reader {
+    events: EventSocket,
+    dumper: Dumper,
+    origin: Arc<Origin>,
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    fn run(mut self) {
+        let mut batch = Batch::new();
+        let mut events: Vec<Event> = Vec::with_capacity(Batch::CAPACITY);
+        let mut last_dump = Timestamp::MIN;
+        let mut needs_dump = true;
+        while !self.shared.stop.load(Ordering::Acquire) {
+            if needs_dump {
+                match self.dump(last_dump) {
+                    Ok(began) => (last_dump, needs_dump) = (began, false),
+                    Err(error) => {
+                        eprintln!("unmasq: cannot list the translations under way: {error}; trying again")
+                    }
+                }
+            }
+            let received = match self.events.receive(&mut batch, QUIET) {
+                Ok(received) => received,
+                Err(error) => {
+                    eprintln!(
+                        "unmasq: reading the connection tracking failed: {error}; translations by the kernel are no \
+                         longer known to the watch until it is started again"
+                    );
+                    return;
+                }
+            };
+            events.clear();
+            for datagram in &batch {
+                // What cannot be parsed is a message of a kernel to come; there is nothing to be done about it here.
+                let _ = conntrack::parse(datagram, &mut |event| events.push(event));
+            }
+            if received.overrun {
+                needs_dump = true;
+            }
+            self.accept(&events);
+        }
+    }
+
+    fn accept(&self, events: &[Event]) {
+        if events.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        let mut is_news = false;
+        {
+            let mut book = self.shared.book.lock();
+            for event in events {
+                let flow = event.flow(Arc::clone(&self.origin), now);
+                match event.kind {
+                    EventKind::Destroy => {
+                        book.end(flow, now);
+                    }
+                    EventKind::New | EventKind::Update | EventKind::Listed => {
+                        is_news = true;
+                        self.note_masking(&flow);
+                        // A full book forgets nothing that is alive; the newest flow is then not known, which a
+                        // replace takes as it takes any flow that is not known.
+                        let _ = book.open(&flow, now);
+                    }
+                }
+            }
+            book.expire(now);
+        }
+        if is_news && self.shared.is_awaited.load(Ordering::Acquire) {
+            // Full means that the engine has been told already.
+            let _ = rustix::io::write(&self.shared.wake, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn note_masking(&self, flow: &Flow) {
+        if flow.masked.address == flow.client.address {
+            return;
+        }
+        let mut masking = self.shared.masking.lock();
+        if masking.len() < MOST_MASKING && masking.insert(flow.masked.address) {
+            self.shared.masking_grew.store(true, Ordering::Release);
+        }
+    }
+
+    fn dump(&mut self, before: Timestamp) -> unmasq_netfilter::Result<Timestamp> {
+        let shared = Arc::clone(&self.shared);
+        let _one_at_a_time = shared.dumping.lock();
+        let began = Timestamp::now();
+        shared.book.lock().begin_sighting();
+        let mut listed = Vec::new();
+        let report = self.dumper.dump(|entry| {
+            if entry.is_translated() {
+                listed.push(Event { kind: EventKind::Listed, entry: *entry });
+            }
+        })?;
+        {
+            let mut book = shared.book.lock();
+            let now = Timestamp::now();
+            for event in &listed {
+                let flow = event.flow(Arc::clone(&self.origin), now);
+                self.note_masking(&flow);
+                let _ = book.list(&flow, now);
+            }
+            if !report.interrupted {
+                book.end_unseen(&self.origin.namespace, before, began, now);
+            }
+        }
+        Ok(began)
+    }
+}

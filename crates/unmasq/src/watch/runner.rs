@@ -1,0 +1,647 @@
+//! The running watch: the loop around the engine.
+
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use crossbeam_channel::{Receiver, unbounded};
+use rustix::event::{PollFd, PollFlags, poll};
+use unmasq_control::Reply;
+use unmasq_control::watch::{BanRecord, SourceStatus, WatchAsk, WatchReply, WatchStatus};
+use unmasq_flow::Timestamp;
+use unmasq_netfilter::addresses;
+use unmasq_netfilter::netns::Namespace;
+use unmasq_source::{Position, Read, Source};
+use unmasq_watch::bans::Ban;
+use unmasq_watch::enforce::{Element, SetKind, SetName};
+use unmasq_watch::guard::{Resolution, Resolver};
+use unmasq_watch::journal_log::Level;
+use unmasq_watch::machine::Machine;
+use unmasq_watch::metrics::{self, Metrics};
+use unmasq_watch::state::{BanRequest, State};
+
+use super::build::Plan;
+use super::clients;
+use super::control::{Asked, Counter, Desk};
+use super::engine::{Engine, SavedWait};
+use super::live::Live;
+use super::sources::{self, Opened};
+use crate::control::server::{self, Bound, Server};
+use crate::recorder::Wishes;
+
+/// Entries of one source between two looks at everything else.
+const BATCH: usize = 1024;
+/// Under load, state is committed this often; else whenever there is nothing to read.
+const COMMIT: Duration = Duration::from_millis(50);
+/// How often names, addresses, metrics and notices are looked after.
+const SECOND: Duration = Duration::from_secs(1);
+/// How often names of the allow list are looked up again.
+const RESOLVE: Duration = Duration::from_secs(300);
+/// How soon another host's book is asked again about an entry that waits.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How long kernel and mail are waited for at the end.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// A running watch.
+pub(crate) struct Watch {
+    file: PathBuf,
+    plan: Plan,
+    engine: Engine<Live>,
+    metrics: Arc<Metrics>,
+    _metrics_server: Option<metrics::Server>,
+    _control: Option<Server>,
+    desk: Desk,
+    addresses: Option<addresses::Watch>,
+    resolutions: Receiver<Resolution>,
+    resolver: Option<Resolver>,
+    /// Of each source: what its place is saved under, whether it has ended, and how many entries it gave.
+    keys: Vec<String>,
+    has_ended: Vec<bool>,
+    entries: Vec<u64>,
+    /// The file that is read once, in place of the configuration's sources.
+    once: Option<sources::Once>,
+    committed: Instant,
+    ticked: Instant,
+    asked_again: Instant,
+    trouble: Option<String>,
+}
+
+impl Watch {
+    /// Opens everything. Says on standard error what is remarkable.
+    pub(crate) fn start(file: &Path, once: Option<sources::Once>) -> anyhow::Result<Self> {
+        let plan = Plan::load(file)?;
+        if !plan.warnings.is_empty() {
+            eprint!("{}", plan.loaded.show(plan.warnings.clone()));
+        }
+        let config = plan.config();
+        let (state, recovered) = State::open(&config.storage, plan.limits())?;
+        for note in &recovered.notes {
+            eprintln!("unmasq: {note}");
+        }
+        let metrics = Arc::new(Metrics::default());
+        let live = Live::open(config, Arc::clone(&metrics))?;
+        let (machine, mut world) = plan.surroundings(live, state)?;
+        match plan.feed() {
+            Ok(feed) => world.feed = feed,
+            Err(error) => eprintln!("unmasq: the kernel's translations are not known: {error:#}"),
+        }
+        world.remote = plan.remote()?;
+        for capture in &recovered.captures {
+            world.captures.insert(capture.clone());
+        }
+        let opened = match &once {
+            Some(once) => vec![Opened { key: String::new(), source: once.open(config)? }],
+            None => sources::open(config, |key| recovered.position::<Position>(key).map_err(Into::into))?,
+        };
+        let keys = take(&mut world.sources, opened);
+        let mut engine = Engine::new(machine, world);
+        engine.schedule = plan.schedule();
+        engine.report_title.clone_from(&config.email.subject);
+        let waits = recovered.waits::<SavedWait>().collect::<Result<Vec<_>, _>>()?;
+        let lost = engine.restore_waits(waits);
+        if lost > 0 {
+            eprintln!("unmasq: {lost} entries waited at steps that are no more; they are let go");
+        }
+        let (resolver, resolutions) = resolver(&plan)?;
+        let (desk, counter) = super::control::open()?;
+        let control = if once.is_some() { None } else { Some(serve(&plan, counter)?) };
+        let metrics_server = config
+            .metrics
+            .map(|address| metrics::Server::start(address, Arc::clone(&metrics)))
+            .transpose()?;
+        let now = Instant::now();
+        let sources = engine.world.sources.len();
+        let mut watch = Self {
+            file: file.to_owned(),
+            engine,
+            metrics,
+            _metrics_server: metrics_server,
+            _control: control,
+            desk,
+            addresses: addresses::Watch::open(&Namespace::current())
+                .inspect_err(|error| eprintln!("unmasq: this host's addresses are not known: {error}"))
+                .ok(),
+            resolutions,
+            resolver,
+            keys,
+            has_ended: vec![false; sources],
+            entries: vec![0; sources],
+            once,
+            committed: now,
+            ticked: now.checked_sub(SECOND).unwrap_or(now),
+            asked_again: now,
+            trouble: None,
+            plan,
+        };
+        watch.know_addresses();
+        watch.restore_bans();
+        Ok(watch)
+    }
+
+    /// Runs until it is told to stop, or all sources have ended.
+    pub(crate) fn run(mut self, wishes: &Wishes) -> anyhow::Result<()> {
+        while !wishes.stop.load(Ordering::Relaxed) {
+            if wishes.reload.swap(false, Ordering::Relaxed) {
+                self.reload();
+            }
+            let is_busy = self.pump();
+            self.hear_clients();
+            while let Some(asked) = self.desk.next() {
+                let answer = self.answer(&asked);
+                // Whoever asked may have gone.
+                let _ = asked.answer.send(answer);
+            }
+            if !is_busy {
+                self.engine.idle(Timestamp::now());
+            }
+            if self.ticked.elapsed() >= SECOND {
+                self.tick();
+            }
+            if !is_busy || self.committed.elapsed() >= COMMIT {
+                self.commit();
+            }
+            if self.has_ended.iter().all(|ended| *ended) {
+                self.engine.finish();
+                break;
+            }
+            if !is_busy {
+                self.wait()?;
+            }
+        }
+        self.tick();
+        self.commit();
+        if !self.engine.world.hands.enforcer.settle(LEAVE) {
+            eprintln!(
+                "unmasq: the kernel's sets were not brought up to date in time; the next start does it"
+            );
+        }
+        self.engine.world.hands.hear();
+        self.engine.world.hands.log.flush();
+        match self.trouble {
+            Some(trouble) => anyhow::bail!("state was not saved: {trouble}"),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads each source for a while; is there more?
+    fn pump(&mut self) -> bool {
+        let mut is_busy = false;
+        for source in 0..self.engine.world.sources.len() {
+            if self.has_ended[source] {
+                continue;
+            }
+            // A file that is read once tells the time by its entries, as it may be of last week.
+            let wall = if self.once.is_some() { None } else { Some(Timestamp::now()) };
+            match self.engine.pump(source, BATCH, wall) {
+                Ok((count, read)) => {
+                    self.entries[source] += count as u64;
+                    is_busy |= read == Read::Entry;
+                    self.has_ended[source] = read == Read::End;
+                }
+                Err(error) => {
+                    let name = self.engine.world.sources[source].name().to_owned();
+                    self.tell(Level::Err, &format!("{name} is not read any more: {error:#}"));
+                    self.trouble.get_or_insert_with(|| error.to_string());
+                    self.has_ended[source] = true;
+                }
+            }
+        }
+        is_busy
+    }
+
+    /// Lets entries go on whose client the kernel or another host knows by now.
+    fn hear_clients(&mut self) {
+        if let Some(feed) = &self.engine.world.feed {
+            let has_news = feed.quiet();
+            let is_awaited = !self.engine.world.waits.is_empty();
+            // One that begins to wait now is looked for once more: its translation may have come a moment ago.
+            let was_awaited = feed.set_awaited(is_awaited);
+            if is_awaited && (has_news || !was_awaited) {
+                self.engine.release_known();
+            }
+        }
+        let Some(remote) = &self.engine.world.remote else { return };
+        for answered in remote.answers() {
+            let id = answered.id;
+            let question = self.engine.world.waits.iter().find(|wait| wait.id == id);
+            let Some(masked) = question.and_then(|wait| wait.question.masked.endpoint()) else { continue };
+            let found = answered.outcome.ok().and_then(|found| clients::newest(found.flows, masked));
+            match found {
+                Some(flow) => {
+                    self.metrics.book.add(["found"], 1);
+                    self.engine.answer(id, clients::client(&flow, "another host's conntrack"));
+                }
+                None => {
+                    self.metrics.book.add(["unknown"], 1);
+                    self.engine.world.ask_again.push(id);
+                }
+            }
+        }
+        if self.asked_again.elapsed() >= ASK_AGAIN {
+            self.asked_again = Instant::now();
+            for id in std::mem::take(&mut self.engine.world.ask_again) {
+                self.engine.world.ask_elsewhere(id);
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticked = Instant::now();
+        self.know_addresses();
+        while let Ok(resolution) = self.resolutions.try_recv() {
+            match resolution.addresses {
+                Ok(addresses) => self.engine.world.guard.set_resolved(&resolution.name, addresses),
+                Err(error) => self.tell(
+                    Level::Warning,
+                    &format!("the allow list's {} cannot be looked up: {error}", resolution.name),
+                ),
+            }
+        }
+        let now = self.engine.world.clock;
+        if let Some(masking) = self.engine.world.feed.as_ref().and_then(super::feed::Feed::new_masking) {
+            for address in masking {
+                self.engine.world.guard.note_masking(address, now);
+            }
+        }
+        for source in 0..self.engine.world.sources.len() {
+            while let Some(notice) = self.engine.world.sources[source].notice() {
+                let level = if notice.is_loss { Level::Warning } else { Level::Info };
+                let name = self.engine.world.sources[source].name().to_owned();
+                self.tell(level, &format!("{name}: {notice}"));
+            }
+        }
+        self.engine.world.hands.hear();
+        self.engine.world.hands.log.flush();
+        self.count();
+    }
+
+    /// Tells this host's addresses to the guard when they have changed.
+    fn know_addresses(&mut self) {
+        let Some(addresses) = &mut self.addresses else { return };
+        // What cannot be renewed stays as it was.
+        let _ = addresses.refresh();
+        self.engine.world.guard.set_local(addresses.known().iter());
+    }
+
+    /// Brings what is counted up to date.
+    fn count(&self) {
+        let metrics = &self.metrics;
+        let world = &self.engine.world;
+        for (source, entries) in world.sources.iter().zip(&self.entries) {
+            let counts = source.counts();
+            metrics.entries.set([source.name()], *entries as f64);
+            metrics.oversized.set([source.name()], counts.cut as f64);
+            metrics.undecodable.set([source.name()], counts.undecodable as f64);
+            if let Some(unmasq_source::Behind::Time(behind)) = source.behind() {
+                metrics.lag.set([source.name()], behind.as_secs_f64());
+            }
+        }
+        for ((_, info), stats) in world.program.steps().zip(self.engine.machine.stats()) {
+            let step = info.index.to_string();
+            let labels = [&*info.chain, step.as_str()];
+            metrics.step_seen.set(labels, stats.seen as f64);
+            metrics.step_matched.set(labels, stats.matched as f64);
+            metrics.step_errors.set(labels, stats.errors as f64);
+        }
+        metrics.waits.set(world.waits.len() as u64);
+        let ended = self.engine.waits_ended;
+        for (outcome, count) in [
+            ("corrected", ended.corrected),
+            ("passed", ended.passed),
+            ("skipped", ended.skipped),
+            ("overflow", ended.crowded),
+        ] {
+            metrics.waits_ended.set([outcome], count as f64);
+        }
+        for (counter, usage) in world.state.counters() {
+            metrics.counters.set([counter], usage.keys as f64);
+            metrics.counters_evicted.set([counter], usage.evicted as f64);
+        }
+        let mails = world.hands.outbox.tally();
+        for (state, count) in [
+            ("queued", mails.queued),
+            ("sent", mails.sent),
+            ("failed", mails.failed),
+            ("dropped", mails.dropped),
+        ] {
+            metrics.mails.set([state], count as f64);
+        }
+        metrics.mails_waiting.set(mails.waiting);
+        let log = world.hands.log.tally();
+        metrics.log.set(["written"], log.written as f64);
+        metrics.log.set(["lost"], log.lost as f64);
+        metrics.bans.clear();
+        let mut sets = std::collections::BTreeMap::<Box<str>, u64>::new();
+        for ban in world.state.bans().list(world.clock) {
+            *sets.entry(ban.set).or_default() += 1;
+        }
+        for (set, count) in sets {
+            metrics.bans.set([&set], count as f64);
+        }
+    }
+
+    /// Saves all that has changed, with the places in the sources.
+    fn commit(&mut self) {
+        self.committed = Instant::now();
+        let world = &mut self.engine.world;
+        let mut places = Vec::with_capacity(world.sources.len());
+        let mut failed = None;
+        if self.once.is_none() {
+            for (source, key) in world.sources.iter_mut().zip(&self.keys) {
+                match source.position() {
+                    // A source without places begins where it is when it is opened.
+                    Ok(Position::None) => {}
+                    Ok(position) => places.push((key.as_str(), position)),
+                    Err(error) => failed = Some(error),
+                }
+            }
+        }
+        // Without its place an entry would take effect again after a restart.
+        let committed = match failed {
+            Some(error) => Err(error.to_string()),
+            None => world.state.commit(&places, world.captures.iter()).map_err(|error| error.to_string()),
+        };
+        self.metrics.commits.add(1);
+        self.metrics.commit_seconds.note(self.committed.elapsed());
+        match committed {
+            Ok(()) => self.trouble = None,
+            Err(message) => {
+                if self.trouble.as_ref() != Some(&message) {
+                    self.tell(Level::Err, &format!("state cannot be saved, and is tried again: {message}"));
+                }
+                self.trouble = Some(message);
+            }
+        }
+    }
+
+    /// Waits until something happens, a second at most.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        let world = &mut self.engine.world;
+        let now = Timestamp::now();
+        let mut most = SECOND.saturating_sub(self.ticked.elapsed());
+        if let Some(deadline) = world.waits.next_deadline() {
+            most = most.min(deadline.since(now));
+        }
+        if !world.ask_again.is_empty() {
+            most = most.min(ASK_AGAIN);
+        }
+        for (source, _) in world.sources.iter().zip(&self.has_ended).filter(|(_, ended)| !**ended) {
+            most = most.min(source.wake().unwrap_or(SECOND));
+        }
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![self.desk.descriptor()];
+        for (source, _) in world.sources.iter().zip(&self.has_ended).filter(|(_, ended)| !**ended) {
+            descriptors.extend(source.descriptors());
+        }
+        descriptors.extend(world.feed.as_ref().map(super::feed::Feed::descriptor));
+        descriptors.extend(world.remote.as_ref().map(unmasq_watch::client::remote::RemoteBook::descriptor));
+        let mut polled: Vec<PollFd<'_>> =
+            descriptors.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        // A wait of less than a millisecond would be a spin.
+        let most = most.max(Duration::from_millis(1)).min(SECOND);
+        let timeout =
+            rustix::time::Timespec { tv_sec: most.as_secs() as i64, tv_nsec: i64::from(most.subsec_nanos()) };
+        match poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error).context("cannot wait for entries"),
+        }
+    }
+
+    /// Reads the configuration anew. A bad one is refused, and the old one goes on.
+    fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(()) => {
+                self.metrics.reloads.add(["done"], 1);
+                self.tell(Level::Notice, &format!("took up {}", self.file.display()));
+            }
+            Err(error) => {
+                self.metrics.reloads.add(["refused"], 1);
+                self.tell(
+                    Level::Err,
+                    &format!("the old configuration goes on, as the new one is refused: {error:#}"),
+                );
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> anyhow::Result<()> {
+        let plan = Plan::load(&self.file)?;
+        let guard = plan.guard_options()?;
+        if plan.config().storage != self.plan.config().storage {
+            anyhow::bail!("`storage` cannot change while the watch runs; restart it");
+        }
+        self.commit();
+        let needs_sources = self.once.is_none()
+            && (plan.config().sources != self.plan.config().sources
+                || plan.config().encoding != self.plan.config().encoding
+                || plan.config().skew != self.plan.config().skew
+                || !same_fields(&plan, &self.plan));
+        let reopened = if needs_sources {
+            let mut places = Vec::new();
+            for (source, key) in self.engine.world.sources.iter_mut().zip(&self.keys) {
+                places.push((key.clone(), source.position()?));
+            }
+            // Sockets must be let go before they are taken again.
+            self.engine.world.sources.clear();
+            let place = |name: &str| {
+                Ok(places.iter().find(|(known, _)| known == name).map(|(_, position)| position.clone()))
+            };
+            match sources::open(plan.config(), place) {
+                Ok(sources) => Some(sources),
+                Err(error) => {
+                    let old = sources::open(self.plan.config(), place)?;
+                    self.keys = take(&mut self.engine.world.sources, old);
+                    return Err(error);
+                }
+            }
+        } else {
+            None
+        };
+        self.engine.world.hands.reload(plan.config())?;
+        let world = &mut self.engine.world;
+        world.guard.reload(guard);
+        world.escalation = Some(plan.escalation());
+        world.waits_for_known = !plan.config().guard.masking.is_empty();
+        if plan.config().book != self.plan.config().book {
+            world.feed = None;
+            world.feed = plan.feed()?;
+            world.remote = plan.remote()?;
+        }
+        let lost = self.engine.load(Machine::new(Arc::clone(&plan.program)));
+        if lost > 0 {
+            self.tell(
+                Level::Warning,
+                &format!("{lost} entries waited at steps that are no more; they are let go"),
+            );
+        }
+        if let Some(sources) = reopened {
+            self.has_ended = vec![false; sources.len()];
+            self.entries = vec![0; sources.len()];
+            self.keys = take(&mut self.engine.world.sources, sources);
+        }
+        self.engine.schedule = plan.schedule();
+        self.engine.report_title.clone_from(&plan.config().email.subject);
+        (self.resolver, self.resolutions) = resolver(&plan)?;
+        self.plan = plan;
+        Ok(())
+    }
+
+    /// Hands all bans to the kernel.
+    fn restore_bans(&mut self) {
+        let now = Timestamp::now();
+        let bans = self.engine.world.state.bans().list(now);
+        let mut wanted = Vec::with_capacity(bans.len());
+        for ban in &bans {
+            match element(ban, now) {
+                Ok(element) => wanted.push(element),
+                Err(error) => self.tell(Level::Err, &format!("a saved ban of {}: {error}", ban.target)),
+            }
+        }
+        if !wanted.is_empty() {
+            self.engine.world.hands.enforcer.restore(wanted);
+        }
+    }
+
+    fn tell(&mut self, level: Level, message: &str) {
+        self.engine.world.hands.tell(level, message);
+    }
+
+    fn answer(&mut self, asked: &Asked) -> Result<Vec<Reply>, String> {
+        let done = |text: String| Ok(vec![Reply::Watch(WatchReply::Done(text))]);
+        let now = Timestamp::now();
+        match &asked.ask {
+            WatchAsk::Status => Ok(vec![Reply::Watch(WatchReply::Status(self.status()))]),
+            WatchAsk::Bans => {
+                let bans = self.engine.world.state.bans().list(now);
+                Ok(bans.iter().map(|ban| Reply::Watch(WatchReply::Ban(record(ban)))).collect())
+            }
+            WatchAsk::Ban { set, is_ipset, target, seconds } => {
+                let target = super::target(target)?;
+                let kind = if *is_ipset { SetKind::Ipset } else { SetKind::Nft };
+                // Its text in one spelling, as the chains have it.
+                let set = &SetName::parse(kind, set).map_err(|error| error.to_string())?.to_string();
+                let world = &mut self.engine.world;
+                let judged = world.guard.judge(target, unmasq_watch::guard::Reach::Everything, now);
+                judged.map_err(|refusal| format!("{target} is not banned: {refusal}"))?;
+                let duration = seconds.map(Duration::from_secs);
+                let request = BanRequest { kind, set, target, port: None, duration, by: "by hand" };
+                let banned = world.state.ban(&request, None, now).map_err(|full| full.to_string())?;
+                let ban = world.state.bans().find(kind, set, target, None, now);
+                if let Some(ban) = ban {
+                    world.hands.enforcer.ban(element(&ban, now)?);
+                }
+                self.commit();
+                done(match banned.until {
+                    Some(until) => format!("banned {target} in {set} until {until}"),
+                    None => format!("banned {target} in {set} for ever"),
+                })
+            }
+            WatchAsk::Unban { set, target } => {
+                let target = super::target(target)?;
+                let world = &mut self.engine.world;
+                let held: Vec<Ban> = world
+                    .state
+                    .bans()
+                    .list(now)
+                    .into_iter()
+                    .filter(|ban| ban.target.trunc() == target.trunc() || ban.target.contains(&target))
+                    .filter(|ban| set.as_ref().is_none_or(|set| **set == *ban.set))
+                    .collect();
+                if held.is_empty() {
+                    return Err(format!("{target} is not banned"));
+                }
+                for ban in &held {
+                    world.state.unban(ban.kind, &ban.set, ban.target, ban.port, now);
+                    let element = element(ban, now)?;
+                    world.hands.enforcer.unban(element.set, element.target, element.port);
+                }
+                self.commit();
+                let sets: Vec<&str> = held.iter().map(|ban| &*ban.set).collect();
+                done(format!("{target} is no longer banned in {}", sets.join(", ")))
+            }
+            WatchAsk::Report => {
+                let id = self.engine.send_report(now)?;
+                self.commit();
+                done(format!("the report is on its way ({id})"))
+            }
+        }
+    }
+
+    fn status(&mut self) -> WatchStatus {
+        let world = &mut self.engine.world;
+        let mut sources = Vec::new();
+        for (source, entries) in world.sources.iter_mut().zip(&self.entries) {
+            let position = source.position().map_or_else(|error| error.to_string(), |p| p.to_string());
+            sources.push(SourceStatus { name: source.name().to_owned(), entries: *entries, position });
+        }
+        WatchStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            config: self.file.display().to_string(),
+            sources,
+            entries: self.entries.iter().sum(),
+            waiting: world.waits.len() as u64,
+            captures: world.captures.len() as u64,
+            counters: world.state.counters().map(|(_, usage)| usage.keys as u64).sum(),
+            bans: world.state.bans().len() as u64,
+            refused: world.refused,
+            errors: world.errors,
+            trouble: self.trouble.clone().or_else(|| world.hands.trouble.clone()),
+        }
+    }
+}
+
+/// Puts opened sources in their place; gives their keys.
+fn take(sources: &mut Vec<Box<dyn Source>>, opened: Vec<Opened>) -> Vec<String> {
+    let (keys, opened) = opened.into_iter().map(|opened| (opened.key, opened.source)).unzip();
+    *sources = opened;
+    keys
+}
+
+fn serve(plan: &Plan, counter: Counter) -> anyhow::Result<Server> {
+    let control = &plan.config().control;
+    let group = control.group.as_deref().map(crate::cmd::group).transpose()?;
+    let place = server::Place { path: control.socket.clone(), mode: control.mode, group };
+    Ok(Bound::bind(&place, None)?.serve(Arc::new(counter))?)
+}
+
+fn resolver(plan: &Plan) -> anyhow::Result<(Option<Resolver>, Receiver<Resolution>)> {
+    let (tell, resolutions) = unbounded();
+    let names = plan.guard_options()?.allow_names;
+    let resolver = if names.is_empty() {
+        None
+    } else {
+        let tell = move |resolution| {
+            // The watch may be gone by now.
+            let _ = tell.send(resolution);
+        };
+        Some(Resolver::start(names, RESOLVE, tell).context("cannot start the thread that looks names up")?)
+    };
+    Ok((resolver, resolutions))
+}
+
+fn same_fields(a: &Plan, b: &Plan) -> bool {
+    let (a, b) = (a.program.fields(), b.program.fields());
+    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a == b)
+}
+
+/// A ban as the kernel is to have it.
+fn element(ban: &Ban, now: Timestamp) -> Result<Element, String> {
+    let set = SetName::parse(ban.kind, &ban.set).map_err(|error| error.to_string())?;
+    Ok(Element { set, target: ban.target, port: ban.port, timeout: ban.until.map(|until| until.since(now)) })
+}
+
+fn record(ban: &Ban) -> BanRecord {
+    let single = ban.target.prefix_len() == ban.target.max_prefix_len();
+    let target = if single { ban.target.addr().to_string() } else { ban.target.trunc().to_string() };
+    BanRecord {
+        set: ban.set.to_string(),
+        is_ipset: ban.kind == SetKind::Ipset,
+        target: ban.port.map_or(target.clone(), |port| format!("{target} port {port}")),
+        until: ban.until.map(|until| until.to_string()),
+        since: ban.since.to_string(),
+        by: ban.by.to_string(),
+    }
+}

@@ -1,0 +1,165 @@
+//! A trial: what chains would do to a log. Nothing is written, sent or banned.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use unmasq_flow::Timestamp;
+use unmasq_source::Read;
+use unmasq_watch::journal_log::Level;
+use unmasq_watch::report::{self, Details};
+use unmasq_watch::state::State;
+
+use super::build::Plan;
+use super::effect::{At, Banning, Effect, Hands};
+use super::engine::Engine;
+use super::sources::Once;
+
+/// Tells each action to `each`, as one JSON object.
+pub(crate) struct Telling<F> {
+    each: F,
+    /// Bans that the guard refused, by reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Errors of steps, with an example.
+    pub(crate) troubles: BTreeMap<(usize, String), u64>,
+}
+
+impl<F: FnMut(Value) -> Result<(), String>> Hands for Telling<F> {
+    const WANTS_PLACE: bool = true;
+
+    fn carry_out(&mut self, at: At<'_>, effect: Effect<'_>) -> Result<(), String> {
+        if let Effect::Refused { refusal, .. } = effect {
+            *self.refused.entry(refusal.kind.as_str()).or_default() += 1;
+            return Ok(());
+        }
+        let info = at.program.step(at.step);
+        let mut told = json!({ "chain": info.chain, "step": info.index, "action": info.name });
+        place(&mut told, at.place);
+        if let (Value::Object(told), Value::Object(more)) = (&mut told, arguments(effect)) {
+            told.extend(more);
+        }
+        (self.each)(told)
+    }
+
+    fn send_report(&mut self, _id: &str, _text: &str, _html: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn warn(&mut self, message: &str) {
+        eprintln!("unmasq: {message}");
+    }
+
+    fn trouble(&mut self, at: At<'_>, message: &str) {
+        *self.troubles.entry((at.step.index(), message.to_owned())).or_default() += 1;
+    }
+}
+
+/// A line number or a cursor.
+fn place(told: &mut Value, place: &str) {
+    match place.strip_prefix("line ").and_then(|line| line.parse::<u64>().ok()) {
+        Some(line) => told["line"] = line.into(),
+        None if place.is_empty() => {}
+        None => told["cursor"] = place.into(),
+    }
+}
+
+fn arguments(effect: Effect<'_>) -> Value {
+    let seconds = |duration: Option<std::time::Duration>| duration.map(|d| d.as_secs_f64());
+    match effect {
+        Effect::Noop | Effect::Refused { .. } => json!({}),
+        Effect::Log { level, message } => json!({ "level": log_level(level), "message": message }),
+        Effect::Email { subject, message, .. } => json!({ "subject": subject, "message": message }),
+        Effect::Report { level, details, message } => {
+            json!({ "level": report_level(level), "details": details_word(details), "message": message })
+        }
+        Effect::Ban(Banning { set, target, port, duration, .. }) => {
+            let is_single = target.prefix_len() == target.max_prefix_len();
+            let address = if is_single { target.addr().to_string() } else { target.trunc().to_string() };
+            let mut told = json!({
+                "kind": set.kind().as_str(),
+                "set": set.to_string(),
+                "address": address,
+                "seconds": duration.map(|d| d.as_secs_f64().round()),
+            });
+            if let Some(port) = port {
+                told["port"] = port.into();
+            }
+            told
+        }
+        Effect::Raise { counter, key, keep, count } => {
+            json!({ "counter": counter, "for": key, "keepSeconds": seconds(keep), "count": count })
+        }
+        Effect::Reset { counter, key, grace } => {
+            json!({ "counter": counter, "for": key, "graceSeconds": seconds(grace) })
+        }
+        Effect::Capture(capture) => json!({
+            "saddr": capture.client,
+            "sport": capture.client_port,
+            "masked": capture.masked.to_string(),
+        }),
+        Effect::Replace { masked, client } => json!({
+            "masked": masked.to_string(),
+            "saddr": client.address,
+            "sport": client.port,
+            "evidence": client.evidence,
+        }),
+    }
+}
+
+/// Pyruse's word.
+fn log_level(level: Level) -> &'static str {
+    Level::NAMES.iter().find(|(_, known)| *known == level).map_or("INFO", |(name, _)| name)
+}
+
+fn report_level(level: report::Level) -> &'static str {
+    match level {
+        report::Level::Warn => "WARN",
+        report::Level::Info => "INFO",
+        report::Level::Other => "OTHER",
+    }
+}
+
+fn details_word(details: Details) -> &'static str {
+    match details {
+        Details::None => "NONE",
+        Details::First => "FIRST",
+        Details::Last => "LAST",
+        Details::FirstLast => "FIRSTLAST",
+        Details::All => "ALL",
+    }
+}
+
+/// Runs a whole log through the chains. `watched`: each entry's way is kept, and steps are timed. `entry` hears of each
+/// batch that was read.
+pub(crate) fn run<F: FnMut(Value) -> Result<(), String>>(
+    plan: &Plan,
+    once: &Once,
+    is_timed: bool,
+    each: F,
+    mut progress: impl FnMut(&mut Engine<Telling<F>>, u64),
+) -> anyhow::Result<(Engine<Telling<F>>, u64)> {
+    let hands = Telling { each, refused: BTreeMap::new(), troubles: BTreeMap::new() };
+    let (mut machine, mut world) = plan.surroundings(hands, State::in_memory(plan.limits()))?;
+    if is_timed {
+        machine.watch();
+    }
+    // Of a log of another day or machine this machine's addresses say nothing.
+    world.guard.set_local([]);
+    world.sources = vec![once.open(plan.config())?];
+    world.clock = Timestamp::default();
+    let mut engine = Engine::new(machine, world);
+    let mut entries = 0;
+    // One at a time where each way is looked at.
+    let batch = if is_timed { 1 } else { 4096 };
+    loop {
+        let (count, read) = engine.pump(0, batch, None)?;
+        entries += count as u64;
+        if count > 0 {
+            progress(&mut engine, entries);
+        }
+        if read != Read::Entry {
+            break;
+        }
+    }
+    engine.finish();
+    Ok((engine, entries))
+}
