@@ -9,6 +9,7 @@
 use std::io;
 use std::mem;
 
+use unmasq_entry::floor_char_boundary;
 use unmasq_entry::format::{Format, Record, export};
 
 use crate::MOST_RECORD;
@@ -190,7 +191,7 @@ impl Records {
         let record = match &self.chunk {
             Chunk::Bytes(bytes) => Record::Bytes(&bytes[line]),
             Chunk::Text(text) if is_cut => {
-                Record::Text(&text[line.start..text.floor_char_boundary(line.end)])
+                Record::Text(&text[line.start..floor_char_boundary(text, line.end)])
             }
             Chunk::Text(text) => Record::Text(&text[line]),
         };
@@ -214,6 +215,9 @@ impl Records {
 }
 
 /// For fuzzing: any bytes, in pieces of any size, give the same records as in one piece.
+///
+/// # Panics
+/// If they do not.
 pub fn fuzz_records(data: &[u8]) {
     let Some((&size, data)) = data.split_first() else { return };
     for format in [Format::Plain, Format::JournalExport] {

@@ -1,7 +1,7 @@
 //! Syslog sockets.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -74,7 +74,7 @@ fn a_message_without_an_exact_time_has_that_of_its_arrival() {
 fn what_the_kernel_drops_is_counted() {
     let (mut reader, to) = udp("127.0.0.1:0");
     let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let datagram = [b'x'; 60_000];
+    let datagram = vec![b'x'; 60_000];
     // More than the largest queue.
     for _ in 0..5000 {
         sender.send_to(&datagram, to).unwrap();
@@ -169,6 +169,5 @@ fn one_connection_too_many_closes_the_most_silent() {
         others.push(stream);
     }
     assert!(reader.notices().iter().any(|notice| notice.contains("silent the longest")));
-    use std::io::Read as _;
     assert_eq!(first.read(&mut [0; 8]).unwrap_or(0), 0, "it is closed");
 }

@@ -57,7 +57,7 @@ fn reader_process() {
 fn whole_frames(path: &Path) -> Vec<(String, String)> {
     let mut text = String::new();
     if let Ok(mut file) = File::open(path) {
-        file.read_to_string(&mut text).unwrap();
+        file.read_to_string(&mut text).expect("text");
     }
     let frames = text.lines().filter_map(|line| {
         let mut parts = line.split('\t');
@@ -69,7 +69,11 @@ fn whole_frames(path: &Path) -> Vec<(String, String)> {
 
 fn seen(folder: &Path) -> Vec<u64> {
     let frames = whole_frames(&folder.join("seen"));
-    frames.iter().flat_map(|(lines, _)| lines.split(' ')).map(|line| line.parse().unwrap()).collect()
+    frames
+        .iter()
+        .flat_map(|(lines, _)| lines.split(' '))
+        .map(|line| line.parse().expect("a number"))
+        .collect()
 }
 
 fn wait_for_line(folder: &Path, line: u64) {
@@ -80,11 +84,11 @@ fn wait_for_line(folder: &Path, line: u64) {
 }
 
 fn start_reader(folder: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    Command::new(std::env::current_exe().expect("its path"))
         .args(["--exact", "stress::reader_process", "--nocapture"])
         .env(READER, folder)
         .stdout(Stdio::null())
-        .stderr(File::create(folder.join("notices")).unwrap())
+        .stderr(File::create(folder.join("notices")).expect("a file"))
         .process_group(0)
         .spawn()
         .expect("this program")
@@ -113,13 +117,13 @@ struct Writer {
 impl Writer {
     fn new(folder: &Path) -> Self {
         let directory = folder.join("log");
-        fs::create_dir(&directory).unwrap();
+        fs::create_dir(&directory).expect("made");
         let file = Self::open(&directory.join("a.log"));
         Self { directory, file, next: 0, rotations: 0 }
     }
 
     fn open(path: &Path) -> File {
-        OpenOptions::new().create(true).append(true).open(path).unwrap()
+        OpenOptions::new().create(true).append(true).open(path).expect("a log file")
     }
 
     fn name(&self, suffix: &str) -> PathBuf {
@@ -129,14 +133,15 @@ impl Writer {
     /// Some lines, sometimes in two writes, the first of which ends within a line.
     fn append(&mut self, random: &mut Random) {
         let count = random.below(40) + 1;
-        let text: String = (self.next..self.next + count).map(|number| format!("{number:08}\n")).collect();
+        let lines: Vec<_> = (self.next..self.next + count).map(|number| format!("{number:08}\n")).collect();
+        let text = lines.concat();
         self.next += count;
         let (first, second) = text.split_at(random.below(text.len() as u64) as usize);
-        self.file.write_all(first.as_bytes()).unwrap();
+        self.file.write_all(first.as_bytes()).expect("written");
         if random.below(3) == 0 {
             std::thread::sleep(Duration::from_micros(random.below(2000)));
         }
-        self.file.write_all(second.as_bytes()).unwrap();
+        self.file.write_all(second.as_bytes()).expect("written");
     }
 
     fn rotate(&mut self, rotation: Rotation, random: &mut Random) {
@@ -145,14 +150,14 @@ impl Writer {
             Rotation::Numbered => self.shift(),
             Rotation::Dated => {
                 let dated = self.name(&format!("-2026{:04}", self.rotations));
-                fs::rename(self.name(""), dated).unwrap();
+                fs::rename(self.name(""), dated).expect("renamed");
                 // Dates are told apart by the time of the last write, which has the kernel's ticks.
                 std::thread::sleep(Duration::from_millis(15));
             }
             Rotation::Copied => {
                 self.shift_older();
-                fs::copy(self.name(""), self.name(".1")).unwrap();
-                self.file.set_len(0).unwrap();
+                fs::copy(self.name(""), self.name(".1")).expect("rotated");
+                self.file.set_len(0).expect("emptied");
                 return;
             }
         }
@@ -166,21 +171,21 @@ impl Writer {
 
     fn shift(&mut self) {
         self.shift_older();
-        fs::rename(self.name(""), self.name(".1")).unwrap();
+        fs::rename(self.name(""), self.name(".1")).expect("rotated");
     }
 
     fn shift_older(&mut self) {
         for number in (1..self.rotations).rev() {
             let (from, to) = (self.name(&format!(".{number}")), self.name(&format!(".{}", number + 1)));
             if from.exists() {
-                fs::rename(from, to).unwrap();
+                fs::rename(from, to).expect("renamed");
             }
         }
     }
 }
 
 fn every_line_is_seen_exactly_once(rotation: Rotation, seed: u64) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a directory");
     let mut random = Random(seed);
     let mut writer = Writer::new(folder.path());
     let mut reader = start_reader(folder.path());

@@ -90,12 +90,32 @@ fn step(bytes: &[u8], at: usize, most: usize) -> Step<'_> {
     }
 }
 
+/// Reads the text fields from `at` on, as many as follow each other, while `each` wants more: the place of what is none,
+/// or is not wanted. Hot: nearly all fields are text, and one search finds all their ends.
+fn texts<'r>(bytes: &'r [u8], at: usize, mut each: impl FnMut(&'r [u8], &'r [u8]) -> bool) -> usize {
+    let mut start = at;
+    for end in memchr::memchr_iter(b'\n', &bytes[at..]) {
+        let line = &bytes[start..at + end];
+        let length = name_length(line);
+        if length == 0 || line.get(length) != Some(&b'=') || !each(&line[..length], &line[length + 1..]) {
+            return start;
+        }
+        start = at + end + 1;
+    }
+    start
+}
+
 /// The journal allows 64; room for other writers.
 const MOST_NAME: usize = 256;
 
 fn is_name(name: &[u8]) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
-    !name.is_empty() && name.len() <= MOST_NAME && name.iter().all(is_allowed)
+    !name.is_empty() && name_length(name) == name.len()
+}
+
+/// How many bytes at the head of a line can be a name's.
+fn name_length(line: &[u8]) -> usize {
+    let is_allowed = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    line.iter().take(MOST_NAME).take_while(|byte| is_allowed(**byte)).count()
 }
 
 /// `NAME=value` at the end of a file, without a line end.
@@ -110,17 +130,21 @@ fn last_line(line: &[u8]) -> Option<Field<'_>> {
 pub fn extent(bytes: &[u8], is_all: bool, most: usize) -> Extent {
     let blank = bytes.iter().take_while(|byte| **byte == b'\n').count();
     let mut at = blank;
-    let mut has_cursor = false;
+    let (mut has_cursor, mut has_second) = (false, false);
     loop {
+        at = texts(bytes, at, |name, _| {
+            if name == b"__CURSOR" {
+                has_second = has_cursor;
+                has_cursor = true;
+            }
+            !has_second
+        });
+        // A length that is one too large has swallowed the blank line; no record has two cursors.
+        if has_second {
+            return Extent::Record { length: at, next: at };
+        }
         match step(bytes, at, most) {
-            // A length that is one too large has swallowed the blank line; no record has two cursors.
-            Step::Field(field) if field.name == b"__CURSOR" && has_cursor => {
-                return Extent::Record { length: at, next: at };
-            }
-            Step::Field(field) => {
-                has_cursor |= field.name == b"__CURSOR";
-                at = field.next;
-            }
+            Step::Field(field) => at = field.next,
             Step::End(next) => return Extent::Record { length: at, next },
             Step::More if !is_all => return Extent::More,
             Step::More if at >= bytes.len() => {
@@ -147,25 +171,30 @@ pub(super) fn parse(
     fields: &Fields,
 ) -> Result<(), Undecodable> {
     let mut at = record.iter().take_while(|byte| **byte == b'\n').count();
-    let mut clocks = Clocks::default();
-    let mut fill = |field: &Field<'_>| {
-        let name = str::from_utf8(field.name).unwrap_or_default();
-        clocks.note(name, field.value);
+    let mut clocks = Clocks::new(fields);
+    let mut fill = |name: &[u8], value: &[u8]| {
+        let name = str::from_utf8(name).unwrap_or_default();
+        clocks.note(name, value);
         if let Some(slot) = fields.find(name) {
-            push(entry, slot, fields.journal_kind(slot), field.value, encoding);
+            push(entry, slot, fields.journal_kind(slot), value, encoding);
         }
+        true
     };
-    while at < record.len() {
+    loop {
+        at = texts(record, at, &mut fill);
+        if at >= record.len() {
+            break;
+        }
         match step(record, at, record.len()) {
             Step::Field(field) => {
-                fill(&field);
+                fill(field.name, field.value);
                 at = field.next;
             }
             Step::End(next) => at = next,
             Step::Fault(what) => return Err(Undecodable::Export { what, at }),
             Step::More => match last_line(&record[at..]) {
                 Some(field) => {
-                    fill(&field);
+                    fill(field.name, field.value);
                     at = record.len();
                 }
                 None => return Err(Undecodable::Export { what: Fault::Length, at }),
@@ -182,18 +211,27 @@ pub(super) struct Clocks {
     time: Option<unmasq_flow::Timestamp>,
     monotonic: Option<std::time::Duration>,
     boot: Option<[u8; 16]>,
+    /// A chain uses the field that needs two.
+    is_monotonic_wanted: bool,
 }
 
 impl Clocks {
+    pub(super) fn new(fields: &Fields) -> Self {
+        Self { is_monotonic_wanted: fields.find("__MONOTONIC_TIMESTAMP").is_some(), ..Self::default() }
+    }
+
     /// The fields that it takes.
     pub(super) const NAMES: [&'static str; 3] = ["__REALTIME_TIMESTAMP", "__MONOTONIC_TIMESTAMP", "_BOOT_ID"];
 
     /// Takes what it needs.
     pub(super) fn note(&mut self, name: &str, value: &[u8]) {
+        if !name.starts_with('_') {
+            return;
+        }
         match name {
             "__REALTIME_TIMESTAMP" => self.time = time(value),
-            "__MONOTONIC_TIMESTAMP" => self.monotonic = micros(value),
-            "_BOOT_ID" => self.boot = uuid(value),
+            "__MONOTONIC_TIMESTAMP" if self.is_monotonic_wanted => self.monotonic = micros(value),
+            "_BOOT_ID" if self.is_monotonic_wanted => self.boot = uuid(value),
             _ => {}
         }
     }

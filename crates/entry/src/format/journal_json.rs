@@ -18,7 +18,7 @@ pub(super) fn parse(
     fields: &Fields,
 ) -> Result<(), Undecodable> {
     let mut json = serde_json::Deserializer::from_str(line);
-    let mut sink = Sink { entry, fields, encoding, clocks: Clocks::default() };
+    let mut sink = Sink { entry, fields, encoding, clocks: Clocks::new(fields) };
     json.deserialize_map(Members(&mut sink)).map_err(|e| undecodable(&e))?;
     let clocks = sink.clocks;
     json.end().map_err(|e| undecodable(&e))?;

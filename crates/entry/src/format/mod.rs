@@ -220,19 +220,19 @@ impl Parser {
         entry: &mut Entry,
         fields: &Fields,
     ) -> Result<(), Undecodable> {
-        if self.format == Format::JournalExport {
-            return export::parse(record.bytes(), self.encoding, entry, fields);
-        }
         let line = match record {
+            // Binary data is among it.
+            _ if self.format == Format::JournalExport => "",
             Record::Text(text) => text,
-            Record::Bytes(bytes) => match str::from_utf8(bytes) {
-                Ok(text) => text,
-                Err(_) => {
+            Record::Bytes(bytes) => {
+                if let Ok(text) = str::from_utf8(bytes) {
+                    text
+                } else {
                     self.decoded.clear();
                     self.encoding.decode_into(bytes, &mut self.decoded);
                     &self.decoded
                 }
-            },
+            }
         };
         match self.format {
             Format::Plain => {

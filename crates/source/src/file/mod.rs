@@ -168,7 +168,7 @@ impl Followed {
         let Some(place) = self.sought.clone() else { return Ok(self.current.is_some()) };
         for _ in 0..20 {
             let members = family::members(&self.path)?;
-            if let Some((member, current)) = self.holder(&members, &place)? {
+            if let Some((member, current)) = holder(&members, &place)? {
                 if !member.is_current() {
                     let (name, older) = (&self.decoder.meter.name, member.path.display());
                     let notice = Notice::note(format!("{name}: rotated meanwhile, reads on in {older}"));
@@ -197,29 +197,6 @@ impl Followed {
         }
         // Renamed faster than opened; the next look will find it.
         Ok(false)
-    }
-
-    /// The file that holds a place: the same inode with the same first bytes, or else a copy with these.
-    fn holder<'m>(
-        &self,
-        members: &'m [Member],
-        place: &FilePosition,
-    ) -> io::Result<Option<(&'m Member, Current)>> {
-        if place.inode == 0 {
-            return Ok(None);
-        }
-        let identity = Identity { device: place.device, inode: place.inode };
-        let itself = members.iter().filter(|member| member.identity == identity);
-        // The newest copy first: files can all begin with the same heading.
-        let copies = members.iter().rev().filter(|member| member.identity != identity && place.offset > 0);
-        for member in itself.chain(copies).filter(|member| member.size >= place.offset) {
-            let Some(file) = member.open()? else { continue };
-            let head = read_head(&file, place.offset)?;
-            if hash(&head) == place.head {
-                return Ok(Some((member, Current::new(file, head)?)));
-            }
-        }
-        Ok(None)
     }
 
     /// Reads more of the current file, or finds the one to go on with.
@@ -275,7 +252,7 @@ impl Followed {
     fn is_next_after_before(&self) -> io::Result<bool> {
         let (Some(current), Some(before)) = (&self.current, &self.before) else { return Ok(true) };
         let members = family::members(&self.path)?;
-        let Some((older, _)) = self.holder(&members, before)? else { return Ok(true) };
+        let Some((older, _)) = holder(&members, before)? else { return Ok(true) };
         let next = family::next_after(&members, older.identity, older.written);
         Ok(next.is_none_or(|next| next.identity == current.identity))
     }
@@ -358,26 +335,23 @@ impl Followed {
         let place = self.place();
         let Some(mut current) = self.current.take() else { return };
         let copy = family::members(&self.path).and_then(|members| {
-            let found = self.holder(&members, &place)?;
+            let found = holder(&members, &place)?;
             Ok(found.map(|(member, copy)| (member.path.clone(), copy)))
         });
         let name = self.decoder.meter.name.clone();
-        match copy {
-            Ok(Some((path, copy))) => {
-                self.decoder.records.restart(place.offset, place.line);
-                self.note(Notice::note(format!("{name}: was emptied, {} is read first", path.display())));
-                self.current = Some(copy);
-            }
-            Ok(None) | Err(_) => {
-                self.decoder.records.restart(0, 0);
-                self.before = None;
-                self.note(Notice::loss(format!(
-                    "{name}: was emptied and has no copy; what it had after byte {} is lost",
-                    place.offset
-                )));
-                current.head.clear();
-                self.current = Some(current);
-            }
+        if let Ok(Some((path, copy))) = copy {
+            self.decoder.records.restart(place.offset, place.line);
+            self.note(Notice::note(format!("{name}: was emptied, {} is read first", path.display())));
+            self.current = Some(copy);
+        } else {
+            self.decoder.records.restart(0, 0);
+            self.before = None;
+            self.note(Notice::loss(format!(
+                "{name}: was emptied and has no copy; what it had after byte {} is lost",
+                place.offset
+            )));
+            current.head.clear();
+            self.current = Some(current);
         }
         self.watch_files();
     }
@@ -468,6 +442,25 @@ impl Current {
         (self.size, self.written) = (metadata.len(), family::written(&metadata));
         Ok(*head != *self.head)
     }
+}
+
+/// The file that holds a place: the same inode with the same first bytes, or else a copy with these.
+fn holder<'m>(members: &'m [Member], place: &FilePosition) -> io::Result<Option<(&'m Member, Current)>> {
+    if place.inode == 0 {
+        return Ok(None);
+    }
+    let identity = Identity { device: place.device, inode: place.inode };
+    let itself = members.iter().filter(|member| member.identity == identity);
+    // The newest copy first: files can all begin with the same heading.
+    let copies = members.iter().rev().filter(|member| member.identity != identity && place.offset > 0);
+    for member in itself.chain(copies).filter(|member| member.size >= place.offset) {
+        let Some(file) = member.open()? else { continue };
+        let head = read_head(&file, place.offset)?;
+        if hash(&head) == place.head {
+            return Ok(Some((member, Current::new(file, head)?)));
+        }
+    }
+    Ok(None)
 }
 
 /// The bytes that a place in a file is known by: the first ones before it.

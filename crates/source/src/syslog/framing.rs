@@ -119,6 +119,9 @@ fn delimiter(unread: &[u8]) -> Delimiter {
 }
 
 /// For fuzzing: any stream, in pieces of any size, gives the same messages as in one piece.
+///
+/// # Panics
+/// If it does not.
 pub fn fuzz_stream(data: &[u8]) {
     let Some((&size, data)) = data.split_first() else { return };
     assert_eq!(
