@@ -33,7 +33,7 @@ pub(crate) struct Live {
 impl Live {
     /// Opens log, outbox and enforcer.
     pub(crate) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let outbox = Outbox::open(config.storage.join("mail"), transport(config)?)?;
+        let outbox = Outbox::open(config.storage.join("mail"), &transport(config)?)?;
         let (tell, reports) = unbounded();
         let enforcer = Enforcer::start(enforce::Options::default(), move |report| {
             // The watch may be gone by now.
