@@ -104,6 +104,8 @@ pub(super) enum Change<'a> {
     Event(Event<'a>),
     /// The report up to here was sent, and a new one begins.
     ReportSent(Timestamp),
+    /// The first report begins; what was told before belongs to it.
+    ReportBegins(Timestamp),
     /// A ban was placed or extended.
     #[serde(borrow)]
     Ban(BanRecord<'a>),

@@ -97,6 +97,7 @@ impl Core {
                 self.report = Report::default();
                 self.report_until = Some(until);
             }
+            Change::ReportBegins(since) => self.report_until = Some(since),
             Change::Ban(record) => {
                 let Some(ban) = record.ban() else { return false };
                 // Full: the limit is lower than when this was written, and this one is beyond it.

@@ -243,6 +243,11 @@ impl Drop for Keeper {
 }
 
 fn run(shared: &Shared, jobs: &Receiver<Snapshot>) {
+    // The log was made just now: its name, and perhaps the directory's, must outlast a power cut as well.
+    let above = shared.directory.parent().filter(|above| !above.as_os_str().is_empty());
+    if let Err(error) = above.into_iter().chain([&*shared.directory]).try_for_each(sync_directory) {
+        shared.fail(error, false);
+    }
     let mut due = Instant::now() + SYNC_EVERY;
     loop {
         match jobs.recv_deadline(due) {

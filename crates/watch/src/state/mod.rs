@@ -237,7 +237,9 @@ impl State {
     /// are none; it costs nothing while `now` is before [`Schedule::next`] of the last answer. A new state has nothing due.
     pub fn report_due(&mut self, schedule: &Schedule, now: Timestamp) -> Option<Timestamp> {
         let Some(until) = self.core.report_until else {
-            self.report_sent(schedule.last(now), now);
+            let since = schedule.last(now);
+            self.note(now, || Change::ReportBegins(since));
+            self.core.report_until = Some(since);
             return None;
         };
         schedule.due(until, now)
@@ -319,7 +321,7 @@ impl State {
         self.note(now, || Change::Capture(capture.clone()));
     }
 
-    /// Saves an entry that waits. Numbers of waits are never used again.
+    /// Saves an entry that waits. No two wait under one number at a time.
     pub fn wait_added(&mut self, id: u64, wait: &impl Serialize, now: Timestamp) -> Result<(), StateError> {
         if self.store.is_none() {
             return Ok(());

@@ -90,6 +90,8 @@ pub(super) fn read(directory: &Path, limits: Limits) -> Result<Found, StateError
         }
     }
     replay(&mut found, &chain)?;
+    let now = found.core.clock;
+    found.captures.retain(|capture| capture.until >= now);
     Ok(found)
 }
 

@@ -181,8 +181,8 @@ impl Store {
         self.sequence += 1;
         let generation = self.generation + 1;
         let snapshot = self.snapshot(core, generation, captures);
-        write_snapshot(&self.directory, generation, &snapshot)?;
         let log = Arc::new(create_log(&self.directory, generation)?);
+        write_snapshot(&self.directory, generation, &snapshot)?;
         self.continue_in(generation, log);
         self.keeper.rotate(generation, self.log.clone(), None);
         Ok(())

@@ -229,9 +229,19 @@ fn a_report_is_due_once_and_a_new_state_owes_none() {
     let mut state = State::in_memory(Limits::default());
     let schedule = Schedule::new(0, jiff::tz::TimeZone::UTC).unwrap();
     let day = |days: i64, seconds: i64| Timestamp::from_seconds(days * 86_400 + seconds);
+    // Told before anybody asked, as by an import: it belongs to the first report.
+    let event = Event {
+        level: report::Level::Warn,
+        details: report::Details::All,
+        message: "imported",
+        time: day(100, 0),
+    };
+    state.report_event(&event, day(100, 400));
     assert_eq!(state.report_due(&schedule, day(100, 500)), None);
+    assert_eq!(state.report().count(report::Level::Warn), 1);
     assert_eq!(state.report_due(&schedule, day(100, 86_399)), None);
     assert_eq!(state.report_due(&schedule, day(101, 0)), Some(day(101, 0)));
     state.report_sent(day(101, 0), day(101, 0));
+    assert!(state.report().is_empty());
     assert_eq!(state.report_due(&schedule, day(101, 1)), None);
 }
