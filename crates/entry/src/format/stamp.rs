@@ -32,21 +32,22 @@ impl Stamps {
     /// `Nov 21 08:57:28`, `Nov  1 …`, with a fraction or a year as some write it; and what follows.
     pub(super) fn rfc3164<'t>(&mut self, text: &'t str) -> Option<(Timestamp, &'t str)> {
         let bytes = text.as_bytes();
-        // Month and day.
-        let (date, rest) = bytes.split_at_checked(6)?;
+        // Month and day: `Nov 21`, `Nov  7`, and of some programs `Nov 7`.
+        let length = if bytes.get(5) == Some(&b' ') { 5 } else { 6 };
+        let (date, rest) = bytes.split_at_checked(length)?;
         if date[3] != b' ' || rest.first() != Some(&b' ') {
             return None;
         }
         // `Nov 21 2026 08:57:28`: some network devices.
         let year = rest.get(1..6).filter(|year| year[4] == b' ').and_then(|year| number(&year[..4]));
-        let clock_at = if year.is_some() { 12 } else { 7 };
+        let clock_at = length + if year.is_some() { 6 } else { 1 };
         let clock = bytes.get(clock_at..clock_at + 8)?;
         if clock[2] != b':' || clock[5] != b':' {
             return None;
         }
         let second = number(&clock[6..]).filter(|second| *second <= 60)?;
         let mut key = [0; 12];
-        key[..6].copy_from_slice(date);
+        key[..length].copy_from_slice(date);
         key[6..11].copy_from_slice(&clock[..5]);
         let minute = match self.minute {
             Some((last, minute)) if last == key && year.is_none() => minute,
@@ -173,6 +174,8 @@ mod tests {
         for (latest, text, time) in [
             ("2026-11-21T12:00:00Z", "Nov 21 08:57:28", "2026-11-21T07:57:28Z"),
             ("2026-11-21T12:00:00Z", "Jun  1 08:57:28.5", "2026-06-01T06:57:28.5Z"),
+            ("2026-11-21T12:00:00Z", "Jun 1 08:57:28", "2026-06-01T06:57:28Z"),
+            ("2026-11-21T12:00:00Z", "Jun 1 2019 08:57:28", "2019-06-01T06:57:28Z"),
             ("2027-01-01T00:00:01Z", "Dec 31 23:59:59", "2026-12-31T22:59:59Z"),
             ("2026-12-31T23:59:59Z", "Jan  1 01:00:05", "2027-01-01T00:00:05Z"),
             ("2026-11-21T12:00:00Z", "Nov 23 08:57:28", "2025-11-23T07:57:28Z"),

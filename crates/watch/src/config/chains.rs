@@ -126,7 +126,7 @@ fn step(value: &Spanned<Node>, reading: &mut Reading) -> Option<Step> {
             return None;
         }
     };
-    let Some(name) = word(name, &key_place.value, reading) else { return None };
+    let name = word(name, &key_place.value, reading)?;
     let args = key("args").map(|(_, args)| args.clone());
     let then = key("then").and_then(|(_, label)| link(label, "then", reading));
     let mut otherwise = key("else").and_then(|(_, label)| link(label, "else", reading));

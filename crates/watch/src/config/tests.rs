@@ -1,5 +1,7 @@
 //! What the file may say in each spelling, and what is said about it when it is wrong.
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -294,7 +296,7 @@ fn samples_of_the_definition_are_valid() {
             match (section.name.as_str(), key.name) {
                 ("email.smtp", "host") => {}
                 ("email.smtp", "user") => {
-                    text.push_str("email.smtp.host = \"h\"\nemail.smtp.password = \"p\"\n")
+                    text.push_str("email.smtp.host = \"h\"\nemail.smtp.password = \"p\"\n");
                 }
                 ("email.smtp", _) => text.push_str("email.smtp.host = \"h\"\n"),
                 ("book", "from" | "certificate" | "key" | "authority") => {
@@ -302,7 +304,7 @@ fn samples_of_the_definition_are_valid() {
                         [("from", "tls://h:1"), ("certificate", "/c"), ("key", "/k"), ("authority", "/a")]
                     {
                         if other != key.name {
-                            text.push_str(&format!("book.{other} = \"{value}\"\n"));
+                            let _ = writeln!(text, "book.{other} = \"{value}\"");
                         }
                     }
                 }
@@ -484,7 +486,7 @@ fn yamls_aliases_are_followed_up_to_a_bound() {
     let mut bomb = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..12 {
         let below = level - 1;
-        bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{below}"); 9].join(", ")));
+        let _ = writeln!(bomb, "a{level}: &a{level} [{}]", vec![format!("*a{below}"); 9].join(", "));
     }
     assert!(refusal(&bomb, Spelling::Yaml).contains("stand for too much"));
     let message = refusal(&"[".repeat(100_000), Spelling::Yaml);

@@ -168,22 +168,24 @@ impl Reader<'_> {
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(Kind::List(elements)) => elements.push(node),
-            Some(Kind::Map { entries, keys, key }) => match key.take() {
-                Some(name) => entries.push((name, node)),
-                None => {
-                    let Node::Text(name) = node.value else {
-                        return Err(Wrong(node.span, "a key must be a text".to_owned()));
-                    };
-                    if name == "<<" {
-                        let message = "merge keys are no part of YAML 1.2; write the keys out, or use an alias as a value";
-                        return Err(Wrong(node.span, message.to_owned()));
-                    }
-                    if !keys.insert(name.clone()) {
-                        return Err(Wrong(node.span, format!("{name:?} stands twice here; take one away")));
-                    }
-                    *key = Some(Spanned::new(name, node.span));
+            Some(Kind::Map { entries, keys, key }) => {
+                if let Some(name) = key.take() {
+                    entries.push((name, node));
+                    return Ok(());
                 }
-            },
+                let Node::Text(name) = node.value else {
+                    return Err(Wrong(node.span, "a key must be a text".to_owned()));
+                };
+                if name == "<<" {
+                    let message =
+                        "merge keys are no part of YAML 1.2; write the keys out, or use an alias as a value";
+                    return Err(Wrong(node.span, message.to_owned()));
+                }
+                if !keys.insert(name.clone()) {
+                    return Err(Wrong(node.span, format!("{name:?} stands twice here; take one away")));
+                }
+                *key = Some(Spanned::new(name, node.span));
+            }
         }
         Ok(())
     }
