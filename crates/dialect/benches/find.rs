@@ -1,5 +1,6 @@
-//! What patterns and templates cost: `cargo bench -p unmasq-dialect`. Prints nanoseconds a line, and lines a second, over
-//! a log of sshd of which one line in twenty matches; with a file's name as argument, over that file's lines.
+//! What patterns and templates cost: `cargo bench -p unmasq-dialect`. Prints nanoseconds a line, and lines a
+//! second, over a log of sshd of which one line in twenty matches; with a file's name as argument, over that
+//! file's lines.
 
 use std::hint::black_box;
 

@@ -1,7 +1,7 @@
 //! Python's regular expressions and format strings, compiled: chains are written in these two dialects.
 //!
 //! ```text
-//!  "Failed .* for (?P<user>\S+)$" ──► Pattern ──► find(text) ──► Captures   (linear time, or bounded backtracking)
+//!  "Failed .* for (?P<user>\S+)$" ──► Pattern ──► find(text) ──► Captures
 //!  "{user} came from {ip:>15}"    ──► Template ──► render(entry) ──► text
 //! ```
 //!
@@ -25,9 +25,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod fuzz;
 mod pattern;
 mod template;
 mod unicode;
 
+pub use fuzz::{fuzz_pattern, fuzz_template};
 pub use pattern::{Captures, Engine, Hits, Pattern, PatternError, PatternRunaway, PatternSet};
 pub use template::{RenderError, Template, TemplateError, python_str};

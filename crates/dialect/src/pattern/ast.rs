@@ -96,8 +96,8 @@ impl Node {
         condition(self) || self.children().any(|child| child.any(condition))
     }
 
-    /// Fewest and most characters that it takes, for groups of the given widths (of others nothing is known). `None`:
-    /// without end.
+    /// Fewest and most characters that it takes, for groups of the given widths (of others nothing is known).
+    /// `None`: without end.
     pub(super) fn width(&self, groups: &[Width]) -> Width {
         match self {
             Self::Set(_) | Self::Char(_) | Self::Any { .. } => Width { min: 1, max: Some(1) },

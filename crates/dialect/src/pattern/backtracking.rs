@@ -1,9 +1,11 @@
-//! Patterns on PCRE2: look-around, back-references, conditionals, atomic groups. It tries one way after the other, which
-//! can take for ever, so that its steps are limited; and it is slow on texts that do not match, so that an automaton
-//! looks first where that is possible.
+//! Patterns on PCRE2: look-around, back-references, conditionals, atomic groups. It tries one way after the
+//! other, which can take for ever, so that its steps are limited; and it is slow on texts that do not match,
+//! so that an automaton looks first where that is possible.
 //!
-//! The limit counts steps from one place of the text, and a step can look at much of the text: the longer the text, the
-//! lower the limit ([`Length`]). Texts of more than [`LONGEST`] bytes are refused.
+//! PCRE2 counts steps from each place of the text anew, and a step can look at much of the text. So there are
+//! few steps for each place, and fewer the longer the text ([`Length`]). Where they are not enough, the
+//! places are tried one by one, and [`MOST_HARD`] of them with many steps. Texts of more than [`LONGEST`]
+//! bytes are refused.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, OnceLock};
@@ -18,35 +20,46 @@ use super::chars;
 use super::linear::{Prefilter, Text};
 
 /// Longest text, in bytes.
-pub(super) const LONGEST: usize = 256 << 10;
+pub(super) const LONGEST: usize = 64 << 10;
 /// Most memory for the way back, of one match, in bytes.
 const STACK: usize = 1 << 20;
+/// From how many places of a text a match is tried with many steps.
+const MOST_HARD: usize = 8;
 
 /// How long a text is, and how many steps it may take from one place.
 #[derive(Clone, Copy, Debug)]
 struct Length {
     /// Longest, in bytes.
     bytes: usize,
-    steps: u32,
+    few: u32,
+    many: u32,
 }
 
 const LENGTHS: [Length; 4] = [
-    QUICK,
-    Length { bytes: 1 << 10, steps: 1_000_000 },
-    Length { bytes: 16 << 10, steps: 200_000 },
-    Length { bytes: LONGEST, steps: 100_000 },
+    Length { bytes: 1 << 10, few: 2_000, many: 200_000 },
+    Length { bytes: 4 << 10, few: 500, many: 50_000 },
+    Length { bytes: 16 << 10, few: 200, many: 16_000 },
+    Length { bytes: LONGEST, few: 100, many: 4_000 },
 ];
 
-/// For [`Backtracking::find_quickly`]: no more than an automaton would need.
-const QUICK: Length = Length { bytes: 4 << 10, steps: 2_000 };
+/// What a program does.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    /// Searches from a place on, with few steps from each.
+    Search,
+    /// Looks for a match at one place, with few steps.
+    Try,
+    /// The same with many steps.
+    TryHard,
+}
 
 /// A pattern for PCRE2.
 #[derive(Debug)]
 pub(super) struct Backtracking {
     node: Node,
     prefilter: Option<Prefilter>,
-    /// For ASCII, then for other texts; by length. Each is made when it is first needed.
-    programs: [[OnceLock<Option<Program>>; LENGTHS.len()]; 2],
+    /// For ASCII, then for other texts; by length; by task. Each is made when it is first needed.
+    programs: [[[OnceLock<Option<Program>>; 3]; LENGTHS.len()]; 2],
 }
 
 #[derive(Debug)]
@@ -62,8 +75,8 @@ impl Backtracking {
         let mut made = Self::behind_automaton(node);
         made.prefilter = Prefilter::new(&made.node);
         for text in [Text::Ascii, Text::Unicode] {
-            let program = compile(&made.node, text, LENGTHS[1].steps)?;
-            made.programs[text as usize][1] = OnceLock::from(Some(program));
+            let program = compile(&made.node, text, LENGTHS[0], Task::Search)?;
+            made.programs[text as usize][0][Task::Search as usize] = OnceLock::from(Some(program));
         }
         Ok(made)
     }
@@ -91,13 +104,16 @@ impl Backtracking {
                 None => return Ok(false),
             },
         };
-        let length = (1..LENGTHS.len()).find(|&i| text.len() <= LENGTHS[i].bytes);
-        let found = length.and_then(|length| self.run(length, text, is_ascii, start, slots));
-        found.ok_or(PatternRunaway { length: text.len() })
+        let text = Subject { text, is_ascii };
+        match self.run(Task::Search, text, start, slots) {
+            Outcome::Found => Ok(true),
+            Outcome::Nothing => Ok(false),
+            Outcome::GaveUp => self.find_stepwise(text, start, slots),
+        }
     }
 
     /// Longest text for [`Backtracking::find_quickly`], in bytes.
-    pub(super) const QUICK: usize = QUICK.bytes;
+    pub(super) const QUICK: usize = LENGTHS[1].bytes;
 
     /// The first match from `start` on, if a few steps from each place are enough to say. Hot.
     pub(super) fn find_quickly(
@@ -107,28 +123,52 @@ impl Backtracking {
         start: usize,
         slots: &mut [Option<NonMaxUsize>],
     ) -> Option<bool> {
-        if text.len() > QUICK.bytes {
-            return None;
+        match self.run(Task::Search, Subject { text, is_ascii }, start, slots) {
+            Outcome::Found => Some(true),
+            Outcome::Nothing => Some(false),
+            Outcome::GaveUp => None,
         }
-        self.run(0, text, is_ascii, start, slots)
     }
 
-    fn run(
+    /// As [`Backtracking::find`], where a few steps from each place were not enough.
+    #[cold]
+    fn find_stepwise(
         &self,
-        length: usize,
-        text: &str,
-        is_ascii: bool,
+        text: Subject<'_>,
         start: usize,
         slots: &mut [Option<NonMaxUsize>],
-    ) -> Option<bool> {
-        let kind = if is_ascii { Text::Ascii } else { Text::Unicode };
-        let program = self.programs[kind as usize][length]
-            .get_or_init(|| compile(&self.node, kind, LENGTHS[length].steps).ok())
-            .as_ref()?;
+    ) -> Result<bool, PatternRunaway> {
+        let mut hard = 0;
+        for place in (start..=text.text.len()).filter(|&place| text.text.is_char_boundary(place)) {
+            let mut outcome = self.run(Task::Try, text, place, slots);
+            if outcome == Outcome::GaveUp && hard < MOST_HARD {
+                hard += 1;
+                outcome = self.run(Task::TryHard, text, place, slots);
+            }
+            match outcome {
+                Outcome::Found => return Ok(true),
+                Outcome::Nothing => {}
+                Outcome::GaveUp => return Err(PatternRunaway { length: text.text.len() }),
+            }
+        }
+        Ok(false)
+    }
+
+    fn run(&self, task: Task, text: Subject<'_>, start: usize, slots: &mut [Option<NonMaxUsize>]) -> Outcome {
+        let kind = if text.is_ascii { Text::Ascii } else { Text::Unicode };
+        let Some(length) = LENGTHS.iter().position(|length| text.text.len() <= length.bytes) else {
+            return Outcome::GaveUp;
+        };
+        let program = self.programs[kind as usize][length][task as usize]
+            .get_or_init(|| compile(&self.node, kind, LENGTHS[length], task).ok());
+        let Some(program) = program else { return Outcome::GaveUp };
         let mut groups = program.take();
-        let found = program.regex.captures_read_at(&mut groups, text.as_bytes(), start);
-        let found = found.ok().map(|found| found.is_some());
-        if found == Some(true) {
+        let outcome = match program.regex.captures_read_at(&mut groups, text.text.as_bytes(), start) {
+            Ok(Some(_)) => Outcome::Found,
+            Ok(None) => Outcome::Nothing,
+            Err(_) => Outcome::GaveUp,
+        };
+        if outcome == Outcome::Found {
             for (number, pair) in slots.chunks_exact_mut(2).enumerate() {
                 let place = groups.get(number);
                 pair[0] = place.and_then(|(start, _)| NonMaxUsize::new(start));
@@ -136,8 +176,24 @@ impl Backtracking {
             }
         }
         program.put(groups);
-        found
+        outcome
     }
+}
+
+/// A text, and whether it is ASCII.
+#[derive(Clone, Copy, Debug)]
+struct Subject<'t> {
+    text: &'t str,
+    is_ascii: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Found,
+    Nothing,
+    /// A limit was hit.
+    GaveUp,
 }
 
 impl Program {
@@ -153,10 +209,12 @@ impl Program {
     }
 }
 
-fn compile(node: &Node, text: Text, steps: u32) -> Result<Program, String> {
+fn compile(node: &Node, text: Text, length: Length, task: Task) -> Result<Program, String> {
+    let steps = if matches!(task, Task::TryHard) { length.many } else { length.few };
     // Depth and heap are for machines without a compiler in PCRE2; with it, the stack is what is limited.
     let mut pattern = format!("(*LIMIT_MATCH={steps})(*LIMIT_DEPTH={steps})(*LIMIT_HEAP=65536)(*LF)");
-    // With atomic groups, PCRE2 10.42's own making of such is wrong: it overlooks that `[ab]?(?:_)?+[ab]` matches `a`.
+    // With atomic groups, PCRE2 10.42's own making of such is wrong: it overlooks that `[ab]?(?:_)?+[ab]`
+    // matches `a`.
     let is_atomic = |node: &Node| match node {
         Node::Atomic(_) => true,
         Node::Repeat(repeat) => repeat.mode == Mode::Possessive,
@@ -165,7 +223,11 @@ fn compile(node: &Node, text: Text, steps: u32) -> Result<Program, String> {
     if node.any(&is_atomic) {
         pattern.push_str("(*NO_AUTO_POSSESS)");
     }
-    Writer { out: &mut pattern, text }.node(node);
+    if matches!(task, Task::Try | Task::TryHard) {
+        // At the place where the search begins, and nowhere else.
+        pattern.push_str(r"\G");
+    }
+    Writer { out: &mut pattern, text }.group("(?:", node, ")");
     let mut builder = RegexBuilder::new();
     builder.utf(text == Text::Unicode).jit_if_available(true).max_jit_stack_size(Some(STACK));
     let regex = builder.build(&pattern).map_err(|e| e.to_string())?;
@@ -249,7 +311,8 @@ impl Writer<'_> {
         }
     }
 
-    /// A repetition of what takes no characters: once is enough. In a look-behind PCRE2 would not take it otherwise.
+    /// A repetition of what takes no characters: once is enough. In a look-behind PCRE2 would not take it
+    /// otherwise.
     fn times_nothing(&mut self, repeat: &Repeat) {
         match (repeat.min, repeat.max, repeat.mode) {
             (_, Some(0), _) => self.group("(?:", &repeat.node, "){0}"),

@@ -51,8 +51,8 @@ pub(super) fn has_disputed_word_character(text: &str) -> bool {
     text.chars().any(|c| !c.is_ascii() && contains(&DISPUTED, c))
 }
 
-/// The lower case of a character where that is one character, else itself. (Python's exception to Unicode's table of
-/// single characters: İ becomes i.)
+/// The lower case of a character where that is one character, else itself. (Python's exception to Unicode's
+/// table of single characters: İ becomes i.)
 fn lower(c: char) -> char {
     let mut lower = c.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -62,8 +62,8 @@ fn lower(c: char) -> char {
     }
 }
 
-/// Each character that takes part in case, with its lower case; and lower-case characters that Python takes for equal
-/// because they have one upper case (s and ſ, σ and ς).
+/// Each character that takes part in case, with its lower case; and lower-case characters that Python takes
+/// for equal because they have one upper case (s and ſ, σ and ς).
 struct Case {
     lower: BTreeMap<char, char>,
     equal: BTreeMap<char, Vec<char>>,
@@ -101,8 +101,8 @@ static CASE: LazyLock<Case> = LazyLock::new(|| {
     case
 });
 
-/// The set with all that is the same when case is ignored, as Python compares: a character is taken if its lower case is
-/// the lower case of one in the set, or equal to it. `ascii`: only A to Z have case.
+/// The set with all that is the same when case is ignored, as Python compares: a character is taken if its
+/// lower case is the lower case of one in the set, or equal to it. `ascii`: only A to Z have case.
 pub(super) fn ignoring_case(set: &ClassUnicode, ascii: bool) -> ClassUnicode {
     if ascii {
         let mut wide = set.clone();

@@ -63,8 +63,8 @@ pub(super) fn read_in_class(
     }
 }
 
-/// A back-reference or an octal number, as Python tells them apart: a leading zero or three octal digits are a
-/// character.
+/// A back-reference or an octal number, as Python tells them apart: a leading zero or three octal digits are
+/// a character.
 fn digits(tokens: &mut Tokens<'_>, first: &str, offset: usize) -> Result<Escape, PatternError> {
     let mut all = first.to_owned();
     if first == "0" {

@@ -31,7 +31,8 @@ impl Flags {
         }
     }
 
-    /// `None` for a letter that is no flag; `u` and `t` (an old one that does nothing) are none of these fields.
+    /// `None` for a letter that is no flag; `u` and `t` (an old one that does nothing) are none of these
+    /// fields.
     fn set(&mut self, letter: char, on: bool) -> Option<()> {
         match letter {
             'i' => self.ignore_case = on,

@@ -1,11 +1,12 @@
 //! Patterns on automata: time grows with the length of the text and no faster, whatever the text.
 //!
-//! Most lines are ASCII, and then small automata do: `\w` is 63 characters, `\b` needs no table. So each pattern is
-//! compiled twice, for ASCII texts and, when the first other one comes, for those.
+//! Most lines are ASCII, and then small automata do: `\w` is 63 characters, `\b` needs no table. So each
+//! pattern is compiled twice, for ASCII texts and, when the first other one comes, for those.
 //!
-//! Python's engine differs in few things that an automaton cannot do: `$` before a last line feed, its idea of `\b` for
-//! a few characters, `\B` in an empty text. The few texts where that can matter are left to PCRE2; if it needs more than
-//! a few steps, the automaton's answer counts, so that a pattern of this kind always has an answer, in linear time.
+//! Python's engine differs in few things that an automaton cannot do: `$` before a last line feed, its idea
+//! of `\b` for a few characters, `\B` in an empty text. The few texts where that can matter are left to
+//! PCRE2; if it needs more than a few steps, the automaton's answer counts, so that a pattern of this kind
+//! always has an answer, in linear time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
@@ -74,9 +75,10 @@ impl Linear {
 
     /// The first match; writes where groups lie, as far as there are slots. Hot.
     ///
-    /// An automaton says quickly that and where there is a match, and slowly where the groups lie; PCRE2 is five times as
-    /// fast at that, if it knows where to begin. Where it does not find it in a few steps, the automaton goes on alone, for
-    /// this pattern for ever: nobody can make it slow by what he writes into a log.
+    /// An automaton says quickly that and where there is a match, and slowly where the groups lie; PCRE2 is
+    /// five times as fast at that, if it knows where to begin. Where it does not find it in a few steps, the
+    /// automaton goes on alone, for this pattern for ever: nobody can make it slow by what he writes into a
+    /// log.
     pub(super) fn find(&self, text: &str, is_ascii: bool, slots: &mut [Option<NonMaxUsize>]) -> bool {
         if self.is_peculiar(text, is_ascii)
             && let Some(found) = self.twin().find_quickly(text, is_ascii, 0, slots)
@@ -121,8 +123,8 @@ pub(super) fn suits(node: &Node) -> bool {
         Node::Look { .. } | Node::Reference { .. } | Node::Conditional { .. } | Node::Atomic(_) => true,
         Node::Repeat(repeat) => {
             repeat.mode == Mode::Possessive
-                // What can be empty and is repeated: Python goes round once more for the empty match, an automaton
-                // does not. That shows in groups, and where the empty match is preferred.
+                // What can be empty and is repeated: Python goes round once more for the empty match, an
+                // automaton does not. That shows in groups, and where the empty match is preferred.
                 || (repeat.max.is_none_or(|max| max > 1)
                     && repeat.node.width(&[]).min == 0
                     && (repeat.mode != Mode::Greedy
@@ -161,8 +163,8 @@ pub(super) fn compile(hirs: &[Hir]) -> Option<meta::Regex> {
     meta::Builder::new().configure(config).build_many_from_hir(hirs).ok()
 }
 
-/// What an automaton is made from. What needs backtracking becomes something that matches wherever it can match, and
-/// elsewhere too.
+/// What an automaton is made from. What needs backtracking becomes something that matches wherever it can
+/// match, and elsewhere too.
 pub(super) fn hir(node: &Node, text: Text) -> Hir {
     match node {
         Node::Set(set) => {
@@ -207,8 +209,8 @@ pub(super) fn hir(node: &Node, text: Text) -> Hir {
     }
 }
 
-/// A node that an automaton can match wherever Python matches this one, and elsewhere too: without look-around, with
-/// anything for a back-reference.
+/// A node that an automaton can match wherever Python matches this one, and elsewhere too: without
+/// look-around, with anything for a back-reference.
 pub(super) fn widened(node: &Node, text: Text) -> Node {
     let all = |nodes: &[Node]| nodes.iter().map(|n| widened(n, text)).collect();
     match node {
@@ -232,8 +234,8 @@ pub(super) fn widened(node: &Node, text: Text) -> Node {
     }
 }
 
-/// A part of the way to an answer for patterns that need backtracking: an automaton for the widened pattern, so that
-/// most texts never come to PCRE2, and it starts where a match can begin.
+/// A part of the way to an answer for patterns that need backtracking: an automaton for the widened pattern,
+/// so that most texts never come to PCRE2, and it starts where a match can begin.
 #[derive(Debug)]
 pub(super) struct Prefilter {
     ascii: meta::Regex,

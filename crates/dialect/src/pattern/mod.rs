@@ -46,8 +46,8 @@ enum Program {
 pub enum Engine {
     /// Time grows with the length of the text and no faster.
     Linear,
-    /// PCRE2 with limits; for look-around, back-references, conditionals, atomic groups, and groups in a repetition that
-    /// can be empty.
+    /// PCRE2 with limits; for look-around, back-references, conditionals, atomic groups, and groups in a
+    /// repetition that can be empty.
     Backtracking,
 }
 
@@ -68,7 +68,8 @@ pub struct PatternError {
     pub offset: usize,
 }
 
-/// The backtracking engine gave up, as the text is too long for it or takes too many steps: neither a match nor none.
+/// The backtracking engine gave up, as the text is too long for it or takes too many steps: neither a match
+/// nor none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the pattern takes too many steps on this text of {length} bytes, or it is too long for such a pattern"
@@ -120,8 +121,8 @@ impl Pattern {
         }
     }
 
-    /// Python's `re.search`: does the pattern match anywhere, and where. Without a match, what the captures hold is of no
-    /// meaning. Hot: does not allocate; guarded by `benches/find.rs`.
+    /// Python's `re.search`: does the pattern match anywhere, and where. Without a match, what the captures
+    /// hold is of no meaning. Hot: does not allocate; guarded by `benches/find.rs`.
     pub fn find(&self, text: &str, captures: &mut Captures) -> Result<bool, PatternRunaway> {
         captures.slots.resize(2 * (self.groups + 1), None);
         self.search(text, &mut captures.slots)
@@ -154,7 +155,8 @@ impl Captures {
         Self { slots: vec![None; 2 * (pattern.groups() + 1)] }
     }
 
-    /// Where group `number` lies in the text, in bytes; 0 is the whole match. `None` if it took no part in the match.
+    /// Where group `number` lies in the text, in bytes; 0 is the whole match. `None` if it took no part in
+    /// the match.
     pub fn get(&self, number: usize) -> Option<Range<usize>> {
         let start = self.slots.get(2 * number).copied().flatten()?.get();
         let end = self.slots.get(2 * number + 1).copied().flatten()?.get();

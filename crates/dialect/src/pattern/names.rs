@@ -1,5 +1,5 @@
-//! The names of characters that `\N{…}` takes here: of ASCII, and of what typists put in its place. The whole table of
-//! Unicode is not worth its half megabyte.
+//! The names of characters that `\N{…}` takes here: of ASCII, and of what typists put in its place. The whole
+//! table of Unicode is not worth its half megabyte.
 
 const NAMED: [(&str, char); 62] = [
     ("SPACE", ' '),

@@ -1,5 +1,5 @@
-//! Reads Python's regular expressions, as `re` of Python 3.11 does: what it refuses is refused here, with the place and
-//! with what to write instead.
+//! Reads Python's regular expressions, as `re` of Python 3.11 does: what it refuses is refused here, with the
+//! place and with what to write instead.
 
 use std::collections::BTreeMap;
 
@@ -99,8 +99,8 @@ impl<'p> Parser<'p> {
         })
     }
 
-    /// Things one after the other, to a `|`, a `)` or the end. `first`: nothing can stand before it, so that flags of the
-    /// whole pattern may come.
+    /// Things one after the other, to a `|`, a `)` or the end. `first`: nothing can stand before it, so that
+    /// flags of the whole pattern may come.
     fn sequence(&mut self, flags: &mut Flags, first: bool) -> Result<Node, PatternError> {
         let mut items: Vec<Item> = Vec::new();
         while let Some(token) = self.tokens.peek() {

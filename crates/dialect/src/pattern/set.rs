@@ -30,8 +30,8 @@ impl PatternSet {
         Self { nodes, ascii, unicode: OnceLock::new() }
     }
 
-    /// Which patterns can match the text: none that matches is left out, but one that does not may be in (as look-around
-    /// is not looked at), so [`Pattern::find`] decides. Hot; does not allocate.
+    /// Which patterns can match the text: none that matches is left out, but one that does not may be in (as
+    /// look-around is not looked at), so [`Pattern::find`] decides. Hot; does not allocate.
     pub fn matches(&self, text: &str, hits: &mut Hits) {
         hits.hits.clear();
         let regex = if text.is_ascii() {

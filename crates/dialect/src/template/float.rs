@@ -115,8 +115,8 @@ fn fixed(size: f64, precision: usize, alternate: bool) -> String {
     format!("{size:.precision$}{point}")
 }
 
-/// `g`: `precision` significant digits, with an exponent where that is shorter. `always_point`: a number without a
-/// fraction gets `.0`.
+/// `g`: `precision` significant digits, with an exponent where that is shorter. `always_point`: a number
+/// without a fraction gets `.0`.
 fn general(size: f64, precision: usize, alternate: bool, always_point: bool) -> String {
     let precision = precision.max(1);
     let mut digits = Digits::new(&format!("{size:.*e}", precision - 1));

@@ -86,8 +86,8 @@ impl Template {
         self.pieces.iter().map(|piece| piece.slot)
     }
 
-    /// Appends the text for an entry. Times are shown in `zone`. A field that the entry does not have is `None`, as in
-    /// Pyruse. On an error nothing is appended.
+    /// Appends the text for an entry. Times are shown in `zone`. A field that the entry does not have is
+    /// `None`, as in Pyruse. On an error nothing is appended.
     pub fn render(&self, entry: &Entry, zone: &TimeZone, out: &mut String) -> Result<(), RenderError> {
         let before = out.len();
         for piece in &self.pieces {

@@ -180,8 +180,8 @@ impl Number<'_> {
     }
 }
 
-/// Digits with a mark between groups, and zeros in front until there are `least` characters: no mark comes first, so
-/// that there can be one more.
+/// Digits with a mark between groups, and zeros in front until there are `least` characters: no mark comes
+/// first, so that there can be one more.
 fn grouped(digits: &str, mark: Option<char>, group: usize, least: usize) -> String {
     let mut reversed = String::with_capacity(least.max(digits.len()) * 2);
     let mut digits = digits.bytes().rev();

@@ -1,5 +1,5 @@
-//! What Python itself says, beside what this crate does: the same patterns on the same texts, the same templates with
-//! the same values. Needs `python3` of 3.11 or later.
+//! What Python itself says, beside what this crate does: the same patterns on the same texts, the same
+//! templates with the same values. Needs `python3` of 3.11 or later.
 
 mod patterns;
 mod templates;

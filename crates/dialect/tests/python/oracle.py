@@ -3,12 +3,14 @@
 {"pattern": p, "text": t}             -> null (an error), false (no match) or the list of [start, end] in bytes, or null,
                                          of each group
 {"template": t, "values": {name: v}}  -> null (an error) or the text; values as `value` below reads them
+{"assigned": text}                    -> the text without what this Python's Unicode does not know
 """
 
 import datetime
 import json
 import re
 import sys
+import unicodedata
 import uuid
 
 
@@ -61,6 +63,8 @@ for line in sys.stdin:
     asked = json.loads(line)
     if "pattern" in asked:
         answer = search(asked["pattern"], asked["text"])
+    elif "assigned" in asked:
+        answer = "".join(c for c in asked["assigned"] if unicodedata.category(c) != "Cn")
     else:
         answer = render(asked["template"], asked["values"])
     print(json.dumps(answer))
