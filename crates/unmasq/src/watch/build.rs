@@ -171,6 +171,7 @@ impl Plan {
             captured: Vec::new(),
             escalation: Some(self.escalation()),
             refused: 0,
+            has_acted: false,
             errors: 0,
             is_quiet: false,
             waits_for_known: !config.guard.masking.is_empty(),

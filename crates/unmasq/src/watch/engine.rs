@@ -45,6 +45,8 @@ pub(crate) struct Engine<H> {
     pub(crate) machine: Machine,
     pub(crate) world: Surroundings<H>,
     pub(crate) waits_ended: WaitsEnded,
+    /// Entries for which no action did anything.
+    pub(crate) unhandled: u64,
     /// When the report is sent; none in a trial.
     pub(crate) schedule: Option<Schedule>,
     pub(crate) report_title: String,
@@ -65,6 +67,7 @@ impl<H: Hands> Engine<H> {
             machine,
             world,
             waits_ended: WaitsEnded::default(),
+            unhandled: 0,
             schedule: None,
             report_title: String::new(),
             next_report: Timestamp::MIN,
@@ -106,7 +109,9 @@ impl<H: Hands> Engine<H> {
         if world.clock >= self.next_report {
             self.report_if_due();
         }
+        self.world.has_acted = false;
         let ended = self.machine.run(&mut self.entry, &mut self.world);
+        self.unhandled += u64::from(ended == Ended::Done && !self.world.has_acted);
         if let Ended::Waits { resume, question } = ended {
             let fresh = Entry::new(self.machine.program().fields());
             let entry = std::mem::replace(&mut self.entry, fresh);

@@ -28,3 +28,9 @@ pub(crate) fn target(text: &str) -> Result<IpNet, String> {
     let net = single.or_else(|_| text.parse::<IpNet>());
     net.map(bans::canonical).map_err(|_| format!("{text:?} is neither an address nor a network"))
 }
+
+/// An address without its length, a network with its host bits cleared.
+pub(crate) fn shown(target: IpNet) -> String {
+    let is_single = target.prefix_len() == target.max_prefix_len();
+    if is_single { target.addr().to_string() } else { target.trunc().to_string() }
+}

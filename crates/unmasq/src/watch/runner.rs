@@ -28,6 +28,7 @@ use super::clients;
 use super::control::{Asked, Counter, Desk};
 use super::engine::{Engine, SavedWait};
 use super::live::Live;
+use super::shown;
 use super::sources::{self, Opened};
 use crate::control::server::{self, Bound, Server};
 use crate::recorder::Wishes;
@@ -306,6 +307,7 @@ impl Watch {
             metrics.step_matched.set(labels, stats.matched as f64);
             metrics.step_errors.set(labels, stats.errors as f64);
         }
+        metrics.unhandled.set(self.engine.unhandled);
         metrics.waits.set(world.waits.len() as u64);
         let ended = self.engine.waits_ended;
         for (outcome, count) in [
@@ -524,7 +526,7 @@ impl Watch {
                 let set = &SetName::parse(kind, set).map_err(|error| error.to_string())?.to_string();
                 let world = &mut self.engine.world;
                 let judged = world.guard.judge(target, unmasq_watch::guard::Reach::Everything, now);
-                judged.map_err(|refusal| format!("{target} is not banned: {refusal}"))?;
+                judged.map_err(|refusal| format!("{} is not banned: {refusal}", shown(target)))?;
                 let duration = seconds.map(Duration::from_secs);
                 let request = BanRequest { kind, set, target, port: None, duration, by: "by hand" };
                 let banned = world.state.ban(&request, None, now).map_err(|full| full.to_string())?;
@@ -534,8 +536,8 @@ impl Watch {
                 }
                 self.commit();
                 done(match banned.until {
-                    Some(until) => format!("banned {target} in {set} until {until}"),
-                    None => format!("banned {target} in {set} for ever"),
+                    Some(until) => format!("banned {} in {set} until {until}", shown(target)),
+                    None => format!("banned {} in {set} for ever", shown(target)),
                 })
             }
             WatchAsk::Unban { set, target } => {
@@ -550,7 +552,7 @@ impl Watch {
                     .filter(|ban| set.as_ref().is_none_or(|set| **set == *ban.set))
                     .collect();
                 if held.is_empty() {
-                    return Err(format!("{target} is not banned"));
+                    return Err(format!("{} is not banned", shown(target)));
                 }
                 for ban in &held {
                     world.state.unban(ban.kind, &ban.set, ban.target, ban.port, now);
@@ -559,7 +561,7 @@ impl Watch {
                 }
                 self.commit();
                 let sets: Vec<&str> = held.iter().map(|ban| &*ban.set).collect();
-                done(format!("{target} is no longer banned in {}", sets.join(", ")))
+                done(format!("{} is no longer banned in {}", shown(target), sets.join(", ")))
             }
             WatchAsk::Report => {
                 let id = self.engine.send_report(now)?;
@@ -634,8 +636,7 @@ fn element(ban: &Ban, now: Timestamp) -> Result<Element, String> {
 }
 
 fn record(ban: &Ban) -> BanRecord {
-    let single = ban.target.prefix_len() == ban.target.max_prefix_len();
-    let target = if single { ban.target.addr().to_string() } else { ban.target.trunc().to_string() };
+    let target = shown(ban.target);
     BanRecord {
         set: ban.set.to_string(),
         is_ipset: ban.kind == SetKind::Ipset,

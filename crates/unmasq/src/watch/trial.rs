@@ -72,12 +72,10 @@ fn arguments(effect: Effect<'_>) -> Value {
             json!({ "level": report_level(level), "details": details_word(details), "message": message })
         }
         Effect::Ban(Banning { set, target, port, duration, .. }) => {
-            let is_single = target.prefix_len() == target.max_prefix_len();
-            let address = if is_single { target.addr().to_string() } else { target.trunc().to_string() };
             let mut told = json!({
                 "kind": set.kind().as_str(),
                 "set": set.to_string(),
-                "address": address,
+                "address": super::shown(target),
                 "seconds": duration.map(|d| d.as_secs_f64().round()),
             });
             if let Some(port) = port {

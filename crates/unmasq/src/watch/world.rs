@@ -60,6 +60,8 @@ pub(crate) struct Surroundings<H> {
     pub(crate) captured: Vec<Masked>,
     pub(crate) escalation: Option<Escalation>,
     pub(crate) refused: u64,
+    /// Has an action done anything for the entry that is being run?
+    pub(crate) has_acted: bool,
     pub(crate) errors: u64,
     /// Is the reason of the error under way to be told?
     pub(crate) is_quiet: bool,
@@ -211,7 +213,7 @@ impl<H: Hands> Surroundings<H> {
         self.refused += 1;
         self.is_quiet = !refusal.is_news;
         self.carry_out(step, Effect::Refused { refusal })?;
-        Err(format!("{target} is not banned: {refusal}"))
+        Err(format!("{} is not banned: {refusal}", super::shown(target)))
     }
 }
 
@@ -227,6 +229,7 @@ impl<H: Hands> World for Surroundings<H> {
         key: Value<'_>,
         keep: Option<Duration>,
     ) -> Result<u64, String> {
+        self.has_acted = true;
         let counted = counters::Key::new(key).ok_or("a list cannot be counted")?;
         let count = self.state.raise(category, &counted, keep, self.clock);
         if H::WANTS_PLACE {
@@ -244,6 +247,7 @@ impl<H: Hands> World for Surroundings<H> {
         key: Value<'_>,
         grace: Option<Duration>,
     ) -> Result<(), String> {
+        self.has_acted = true;
         let counted = counters::Key::new(key).ok_or("a list cannot be counted")?;
         self.state.reset(category, &counted, grace, self.clock);
         if H::WANTS_PLACE {
@@ -259,6 +263,7 @@ impl<H: Hands> World for Surroundings<H> {
     }
 
     fn capture(&mut self, step: StepId, capture: Capture) -> Result<(), String> {
+        self.has_acted = true;
         if let Some(Word::Address(masking)) = capture.masked.words[0]
             && Word::parse(&capture.client) != Word::Address(masking)
         {
@@ -291,6 +296,7 @@ impl<H: Hands> World for Surroundings<H> {
     }
 
     fn act(&mut self, step: StepId, act: Act<'_>, entry: &Entry) -> Result<(), String> {
+        self.has_acted = true;
         match act {
             Act::Noop => self.carry_out(step, Effect::Noop),
             Act::Log { level, message } => self.carry_out(step, Effect::Log { level, message }),
