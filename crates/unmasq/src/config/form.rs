@@ -72,7 +72,7 @@ pub(super) fn size(limits: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Resu
 
 /// An address with a port.
 pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Refused> {
-    const WANTED: &str = "an address and a port in quotes, such as \"192.0.2.1:9743\" or \"[::]:9743\"";
+    const WANTED: &str = "an address and a port in quotes, such as \"192.0.2.1:7443\" or \"[::]:7443\"";
     let text = value.as_str().ok_or_else(|| not(value, WANTED))?;
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() != 0 => Ok(address),

@@ -280,9 +280,9 @@ fn read_tls(keys: &mut Section<'_, '_>) -> Option<tls::Place> {
     const LISTEN: &str = "tls_listen";
     let listen = keys.optional(
         LISTEN,
-        r#""[::]:9743""#,
+        r#""[::]:7443""#,
         "Address and port at which other hosts ask over TLS: a watch on a service's host that\n\
-         has `book = \"tls://gateway:9743\"`. Both sides show a certificate. Without it: none may.",
+         has `book = \"tls://gateway:7443\"`. Both sides show a certificate. Without it: none may.",
         form::socket_address,
     );
     let mut file = |name, sample, help| keys.optional(name, sample, help, form::path);

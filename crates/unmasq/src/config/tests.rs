@@ -60,7 +60,7 @@ fn every_key_is_read() {
         socket = "/run/u.sock"
         group = "adm"
         mode = "0600"
-        tls_listen = "[::]:9743"
+        tls_listen = "[::]:7443"
         tls_certificate = "/c.pem"
         tls_key = "/k.pem"
         tls_clients = "/a.pem"
@@ -86,7 +86,7 @@ fn every_key_is_read() {
             group: Some("adm".to_owned()),
             mode: 0o600,
             tls: Some(tls::Place {
-                listen: ([0u16; 8], 9743).into(),
+                listen: ([0u16; 8], 7443).into(),
                 identity: Identity {
                     certificate: "/c.pem".into(),
                     key: "/k.pem".into(),
@@ -185,13 +185,13 @@ fn a_wrong_value_says_what_would_be_right() {
     for mode in ["\"660x\"", "\"1777\"", "\"+660\"", "\"9\""] {
         assert!(refusal(&format!("[control]\nmode = {mode}")).contains("octal digits"), "{mode}");
     }
-    for address in ["5", "\"localhost:9743\"", "\"192.0.2.1\"", "\"192.0.2.1:0\""] {
+    for address in ["5", "\"localhost:7443\"", "\"192.0.2.1\"", "\"192.0.2.1:0\""] {
         assert!(
             refusal(&format!("[control]\ntls_listen = {address}")).contains("an address and a port"),
             "{address}"
         );
     }
-    let message = refusal("[control]\ntls_listen = \"[::]:9743\"\ntls_key = \"/k\"\n");
+    let message = refusal("[control]\ntls_listen = \"[::]:7443\"\ntls_key = \"/k\"\n");
     assert!(message.contains("tls_listen needs tls_certificate as well"), "{message}");
     assert!(message.contains("tls_listen needs tls_clients as well"), "{message}");
     assert!(!message.contains("needs tls_key"), "{message}");

@@ -19,7 +19,7 @@ use unmasq_watch::client::remote::{Answered, Found, Place, RemoteBook, Standing,
 
 use crate::support::{PATIENCE, PROGRAM, Recording, eventually, text};
 
-const PORT: u16 = 9743;
+const PORT: u16 = 7443;
 
 struct Gateway {
     network: Network,

@@ -4,8 +4,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::MailError;
 use super::letter::Letter;
@@ -14,6 +17,8 @@ use super::letter::Letter;
 const FAILED: &str = "failed";
 /// Most files kept there; the oldest go first.
 const MOST_FAILED: usize = 1000;
+/// How long another holder may take to leave.
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// The folder, held by one process at a time.
 #[derive(Debug)]
@@ -43,8 +48,7 @@ impl Folder {
             .create(path.join(FAILED))
             .map_err(failed("making the folder of mails"))?;
         let handle = File::open(path).map_err(failed("opening the folder of mails"))?;
-        flock(&handle, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|error| failed("another process sends the mails of")(error.into()))?;
+        hold(&handle).map_err(failed("another process sends the mails of"))?;
         let folder = Self { path: path.to_owned(), handle };
         let mut found = Vec::new();
         let mut told = Vec::new();
@@ -120,6 +124,18 @@ impl Folder {
                 // It is tried again with the next one that fails.
                 let _ = fs::remove_file(path);
             }
+        }
+    }
+}
+
+/// Locks the folder. Who is leaving may still hold it for a moment, as may a child of ours that is about to become
+/// another program.
+fn hold(handle: &File) -> io::Result<()> {
+    let until = Instant::now() + LEAVING;
+    loop {
+        match flock(handle, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+            outcome => return Ok(outcome?),
         }
     }
 }

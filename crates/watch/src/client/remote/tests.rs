@@ -191,16 +191,16 @@ fn more_questions_than_there_is_room_for_are_refused() {
 fn places_are_read_and_printed() {
     let tls = |host: &str, port| Place::Tls { host: host.to_owned(), port };
     for (text, place) in [
-        ("tls://gw.example:9743", tls("gw.example", 9743)),
+        ("tls://gw.example:7443", tls("gw.example", 7443)),
         ("tls://192.0.2.1:1", tls("192.0.2.1", 1)),
-        ("tls://[2001:db8::1]:9743", tls("2001:db8::1", 9743)),
+        ("tls://[2001:db8::1]:7443", tls("2001:db8::1", 7443)),
         ("unix:/run/unmasq/control.sock", Place::Unix("/run/unmasq/control.sock".into())),
     ] {
         assert_eq!(text.parse::<Place>().unwrap(), place);
         assert_eq!(place.to_string(), text);
     }
     for text in
-        ["", "gw:9743", "tls://gw", "tls://:1", "tls://gw:0", "tls://gw:70000", "unix:run", "tls://u@gw:1"]
+        ["", "gw:7443", "tls://gw", "tls://:1", "tls://gw:0", "tls://gw:70000", "unix:run", "tls://u@gw:1"]
     {
         assert!(text.parse::<Place>().is_err(), "{text}");
     }
