@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use inotify::{Inotify, WatchMask};
+use rustix::fs::inotify;
 use unmasq_entry::format::Encoding;
 use unmasq_entry::{Entry, Fields};
 use unmasq_journal::Where;
@@ -31,7 +31,7 @@ pub struct Hosts {
     folder: PathBuf,
     encoding: Encoding,
     /// None: to the end.
-    watch: Option<Inotify>,
+    watch: Option<OwnedFd>,
     merge: Merge<Journal>,
     groups: Groups,
     looked: Instant,
@@ -97,11 +97,11 @@ impl Hosts {
 
     /// Looks for files that came and went, if the kernel tells of some or it is time.
     fn look(&mut self) -> Result<(), SourceError> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
+        let Some(watch) = &self.watch else { return Ok(()) };
         let mut buffer = [0; 4096];
         let mut is_changed = self.looked.elapsed() >= RECHECK;
-        // Ends when there is nothing more to read.
-        while watch.read_events(&mut buffer).is_ok_and(|mut events| events.next().is_some()) {
+        // Which files they are is seen in the folder. Ends with `WouldBlock`.
+        while rustix::io::read(watch, &mut buffer).is_ok_and(|bytes| bytes > 0) {
             is_changed = true;
         }
         if !is_changed {
@@ -179,10 +179,11 @@ impl Source for Hosts {
     }
 }
 
-fn watch(folder: &Path) -> std::io::Result<Inotify> {
-    let watch = Inotify::init()?;
-    let changes = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::MOVED_FROM | WatchMask::DELETE;
-    watch.watches().add(folder, changes | WatchMask::ONLYDIR)?;
+fn watch(folder: &Path) -> std::io::Result<OwnedFd> {
+    use inotify::{CreateFlags, WatchFlags};
+    let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+    let changes = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
+    inotify::add_watch(&watch, folder, changes | WatchFlags::ONLYDIR)?;
     Ok(watch)
 }
 

@@ -1,0 +1,141 @@
+//! While journald writes, rotates and vacuums, and across restarts of ours.
+
+use std::thread;
+
+use unmasq_lab::{Journald, Lab};
+use unmasq_source::{Position, Source, Start};
+
+use crate::{messages, open, send, wait_for};
+
+#[test]
+fn a_journal_is_read_to_its_end_and_on() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, 1..=3);
+    let mut all = open(&journald.directory(), Start::Head, true);
+    let mut new = open(&journald.directory(), Start::Tail, true);
+    let mut ending = open(&journald.directory(), Start::Head, false);
+    assert_eq!(messages(&mut all), ["1", "2", "3"]);
+    assert!(messages(&mut new).is_empty());
+    send(&journald, 4..=5);
+    assert_eq!(wait_for(&mut all, 2), ["4", "5"]);
+    assert_eq!(wait_for(&mut new, 2), ["4", "5"]);
+    assert_eq!(messages(&mut ending), ["1", "2", "3", "4", "5"]);
+    assert!(all.counts().entries >= 5 && all.counts().bytes > 0);
+    assert_eq!(all.notice(), None);
+}
+
+#[test]
+fn what_was_written_while_nobody_read_is_read_then() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, 1..=3);
+    let mut source = open(&journald.directory(), Start::Head, true);
+    assert_eq!(messages(&mut source).len(), 3);
+    let position = source.position().unwrap();
+    // Read, but not committed: as with SIGKILL, only the position is left.
+    send(&journald, 4..=5);
+    assert_eq!(wait_for(&mut source, 2).len(), 2);
+    drop(source);
+    journald.rotate().unwrap();
+    send(&journald, 6..=7);
+    journald.rotate().unwrap();
+    send(&journald, 8..=9);
+
+    let mut source = open(&journald.directory(), Start::At(position), true);
+    assert_eq!(messages(&mut source), ["4", "5", "6", "7", "8", "9"]);
+    assert_eq!(source.notice(), None);
+    // Nothing was read since: the place stays.
+    let position = source.position().unwrap();
+    let mut source = open(&journald.directory(), Start::At(position.clone()), true);
+    assert_eq!(source.position().unwrap(), position);
+    assert!(messages(&mut source).is_empty());
+    send(&journald, [10]);
+    assert_eq!(wait_for(&mut source, 1), ["10"]);
+}
+
+#[test]
+fn a_start_at_the_end_has_a_place_before_anything_is_read() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, [1]);
+    let position = open(&journald.directory(), Start::Tail, true).position().unwrap();
+    send(&journald, [2]);
+    assert_eq!(messages(&mut open(&journald.directory(), Start::At(position), true)), ["2"]);
+
+    let empty = tempfile::tempdir().unwrap();
+    let position = open(empty.path(), Start::Tail, true).position().unwrap();
+    assert_eq!(position, Position::None);
+    assert_eq!(messages(&mut open(&journald.directory(), Start::At(position), true)), ["1", "2"]);
+}
+
+#[test]
+fn a_rotation_makes_no_difference_to_a_reader() {
+    const NUMBER: usize = 600;
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, ["0"]);
+    let mut source = open(&journald.directory(), Start::Head, true);
+    let found = thread::scope(|scope| {
+        scope.spawn(|| {
+            for part in 0..6 {
+                for number in 0..100 {
+                    let message = (part * 100 + number + 1).to_string();
+                    let entry = [("MESSAGE", message.as_bytes()), ("SYSLOG_IDENTIFIER", b"test".as_slice())];
+                    journald.send(&entry).unwrap();
+                }
+                journald.rotate().unwrap();
+            }
+        });
+        wait_for(&mut source, NUMBER + 1)
+    });
+    let expected: Vec<_> = (0..=NUMBER).map(|number| number.to_string()).collect();
+    assert_eq!(found, expected);
+    assert_eq!(source.notice(), None);
+}
+
+#[test]
+fn a_position_that_was_vacuumed_away_goes_on_with_the_next_entry_and_says_so() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, ["gone"]);
+    let mut source = open(&journald.directory(), Start::Head, true);
+    assert_eq!(messages(&mut source), ["gone"]);
+    let position = source.position().unwrap();
+    drop(source);
+    send(&journald, ["gone unread"]);
+    journald.rotate().unwrap();
+    send(&journald, ["there"]);
+    journald.rotate().unwrap();
+    send(&journald, ["new"]);
+    journald.journalctl(&["--vacuum-files=2"]).unwrap();
+
+    let mut source = open(&journald.directory(), Start::At(position), true);
+    assert_eq!(messages(&mut source), ["there", "new"]);
+    let notice = source.notice().unwrap();
+    assert!(notice.is_loss && notice.message.contains("may have been removed unread"), "{notice}");
+    assert_eq!(source.notice(), None);
+}
+
+#[test]
+fn vacuuming_what_was_read_is_no_loss_to_a_reader() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, 1..=2);
+    let mut source = open(&journald.directory(), Start::Head, true);
+    assert_eq!(messages(&mut source).len(), 2);
+    journald.rotate().unwrap();
+    journald.journalctl(&["--vacuum-files=1"]).unwrap();
+    assert!(messages(&mut source).is_empty());
+    let position = source.position().unwrap();
+    send(&journald, 3..=4);
+    assert_eq!(wait_for(&mut source, 2), ["3", "4"]);
+    assert_eq!(messages(&mut open(&journald.directory(), Start::At(position), true)), ["3", "4"]);
+}
+
+#[test]
+fn a_journal_that_was_emptied_or_exchanged_is_read_from_now_on() {
+    let journald = Journald::start(&Lab::new().unwrap(), "").unwrap();
+    send(&journald, ["old"]);
+    // Of another journal, and of the year 2106.
+    let cursor = format!("s={:032x};i=99;b={:032x};m=3;t=f4865700000000;x=4", 1, 2);
+    let mut source = open(&journald.directory(), Start::At(Position::Cursor(cursor)), true);
+    assert!(messages(&mut source).is_empty());
+    assert!(source.notice().unwrap().message.contains("from now on"));
+    send(&journald, ["new"]);
+    assert_eq!(wait_for(&mut source, 1), ["new"]);
+}
