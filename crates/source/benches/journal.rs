@@ -60,13 +60,10 @@ fn main() {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     // cargo bench adds a flag of its own.
     let given = std::env::args().nth(1).filter(|argument| !argument.starts_with("--"));
-    let folder = match &given {
-        Some(folder) => Path::new(folder),
-        None => {
-            make(scratch.path());
-            scratch.path()
-        }
-    };
+    let folder = given.as_deref().map_or(scratch.path(), Path::new);
+    if given.is_none() {
+        make(folder);
+    }
     let place = Where::Directory(folder.to_owned());
     let bare = measure("library: next", || bare(&place, |_| ()));
     let message = measure("library: next, MESSAGE", || {
@@ -102,7 +99,7 @@ fn measure(what: &str, mut run: impl FnMut() -> u64) -> f64 {
     for _ in 0..RUNS {
         let begun = cpu_time();
         entries = run();
-        best = best.min(cpu_time() - begun);
+        best = best.min(cpu_time().saturating_sub(begun));
     }
     println!("{what:<28}{:>10.0} entries/s", entries as f64 / best.as_secs_f64());
     best.as_secs_f64()

@@ -52,7 +52,7 @@ pub struct Options {
 
 /// A journal that gives entries.
 pub struct Journal {
-    journal: unmasq_journal::Journal,
+    library: unmasq_journal::Journal,
     options: Options,
     name: String,
     stand: Stand,
@@ -100,9 +100,9 @@ impl Journal {
                 None => "journal of no files".to_owned(),
             },
         };
-        let journal = opened(&options, &name)?;
+        let library = opened(&options, &name)?;
         let mut source = Self {
-            journal,
+            library,
             stand: Stand::Before,
             last: None,
             counts: Counts::default(),
@@ -124,27 +124,25 @@ impl Journal {
     pub(crate) fn reopen(&mut self, place: Where) -> Result<(), SourceError> {
         self.keep_cursor()?;
         self.options.place = place;
-        self.journal = opened(&self.options, &self.name)?;
-        match self.last.clone() {
-            Some(cursor) => self.resume(&cursor, false),
-            None => {
-                self.stand = Stand::Before;
-                self.journal.seek_head().map_err(|error| self.failed(&error))
-            }
+        self.library = opened(&self.options, &self.name)?;
+        if let Some(cursor) = self.last.clone() {
+            return self.resume(&cursor, false);
         }
+        self.stand = Stand::Before;
+        self.library.seek_head().map_err(|error| self.failed(&error))
     }
 
     fn begin(&mut self) -> Result<(), SourceError> {
         match self.options.start.clone() {
-            Start::Head => self.journal.seek_head().map_err(|error| self.failed(&error)),
+            Start::Head => self.library.seek_head().map_err(|error| self.failed(&error)),
             Start::Tail => {
-                self.journal.seek_tail().map_err(|error| self.failed(&error))?;
+                self.library.seek_tail().map_err(|error| self.failed(&error))?;
                 // None in an empty journal.
-                self.last = self.journal.cursor().ok();
+                self.last = self.library.cursor().ok();
                 Ok(())
             }
             // The journal was empty then: all that is in it came later.
-            Start::At(Position::None) => self.journal.seek_head().map_err(|error| self.failed(&error)),
+            Start::At(Position::None) => self.library.seek_head().map_err(|error| self.failed(&error)),
             Start::At(Position::Cursor(cursor)) => {
                 self.resume(&cursor, true)?;
                 self.last = Some(cursor);
@@ -162,26 +160,26 @@ impl Journal {
 
     fn try_resume(&mut self, cursor: &str, is_start: bool) -> Result<(), Error> {
         self.stand = Stand::Before;
-        self.journal.seek_cursor(cursor)?;
-        if self.journal.next()? {
-            if !self.journal.is_at(cursor)? {
+        self.library.seek_cursor(cursor)?;
+        if self.library.next()? {
+            if !self.library.is_at(cursor)? {
                 self.stand = Stand::On;
-                let next = self.journal.cursor()?;
+                let next = self.library.cursor()?;
                 self.tell_of_gap(cursor, &next);
             }
             return Ok(());
         }
         // Past the end, with the cursor's entry gone. The library goes on with what sorts after it.
-        self.journal.seek_cursor(cursor)?;
+        self.library.seek_cursor(cursor)?;
         if !is_start {
             return Ok(());
         }
         let written = cursor.parse().map(|cursor: Cursor| cursor.written()).unwrap_or_default();
-        self.journal.seek_tail()?;
-        let newest = self.journal.realtime().ok();
+        self.library.seek_tail()?;
+        let newest = self.library.realtime().ok();
         if newest.is_some_and(|newest| newest > written) {
             // Written just now, and sorts before for another reason than time: not to be passed over.
-            return self.journal.seek_realtime(written);
+            return self.library.seek_realtime(written);
         }
         self.notices.push_back(Notice::loss(format!(
             "{}: reading stopped at an entry of {}, and there is none as late: the journal was emptied, is another, or \
@@ -218,7 +216,7 @@ impl Journal {
             self.latest = Instant::now();
         }
         self.keep_cursor()?;
-        match self.journal.process().map_err(|error| self.failed(&error))? {
+        match self.library.process().map_err(|error| self.failed(&error))? {
             Changed::Nothing => Ok(false),
             Changed::Appended => Ok(true),
             Changed::Invalidated => {
@@ -233,18 +231,18 @@ impl Journal {
     /// Before the library may let go of the file that the last entry is in.
     fn keep_cursor(&mut self) -> Result<(), SourceError> {
         if self.stand == Stand::After {
-            self.last = Some(self.journal.cursor().map_err(|error| self.failed(&error))?);
+            self.last = Some(self.library.cursor().map_err(|error| self.failed(&error))?);
             self.stand = Stand::Before;
         }
         Ok(())
     }
 
     fn fill(&mut self, entry: &mut Entry, fields: &Fields) -> Result<(), Error> {
-        let written = self.journal.realtime()?;
+        let written = self.library.realtime()?;
         let time = timestamp(written);
         let encoding = self.options.encoding;
         let mut bytes = 0;
-        self.journal.each_field(|name, value| {
+        self.library.each_field(|name, value| {
             bytes += name.len() + value.len() + 2;
             let Some(slot) = str::from_utf8(name).ok().and_then(|name| fields.find(name)) else { return };
             push(entry, slot, fields.journal_kind(slot), value, encoding);
@@ -256,11 +254,11 @@ impl Journal {
             entry.set(slot, Value::Time(time));
         }
         if let Some(slot) = fields.find("__MONOTONIC_TIMESTAMP") {
-            let (since, boot) = self.journal.monotonic()?;
+            let (since, boot) = self.library.monotonic()?;
             entry.set(slot, Value::Monotonic(since, boot));
         }
         if let Some(slot) = fields.find("__CURSOR") {
-            entry.set(slot, Value::Text(&self.journal.cursor()?));
+            entry.set(slot, Value::Text(&self.library.cursor()?));
         }
         Ok(())
     }
@@ -280,13 +278,13 @@ impl Journal {
                 return Ok(true);
             }
         }
-        if self.journal.next().map_err(|error| self.failed(&error))? {
+        if self.library.next().map_err(|error| self.failed(&error))? {
             return Ok(true);
         }
         if !self.options.follow || !self.look()? {
             return Ok(false);
         }
-        Ok(self.stand == Stand::On || self.journal.next().map_err(|error| self.failed(&error))?)
+        Ok(self.stand == Stand::On || self.library.next().map_err(|error| self.failed(&error))?)
     }
 }
 
@@ -321,7 +319,7 @@ impl Source for Journal {
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.journal.descriptor().into_iter().collect()
+        self.library.descriptor().into_iter().collect()
     }
 
     fn wake(&self) -> Option<Duration> {
@@ -342,11 +340,11 @@ impl Source for Journal {
     }
 
     fn counts(&self) -> Counts {
-        Counts { cut: self.journal.refused(), ..self.counts }
+        Counts { cut: self.library.refused(), ..self.counts }
     }
 
     fn notice(&mut self) -> Option<Notice> {
-        let refused = self.journal.refused();
+        let refused = self.library.refused();
         if refused > self.refused_told {
             self.refused_told = refused;
             return Some(Notice::loss(format!(

@@ -280,7 +280,7 @@ impl<S: Source> Merge<S> {
             Order::Live { allowance } => {
                 let key = member.key(entry.time.or(Some(now.wall))).min(now.wall);
                 let until = now.steady + allowance.saturating_sub(now.wall.since(key));
-                Held { key, until, entry }
+                Held { entry, key, until }
             }
         }
     }

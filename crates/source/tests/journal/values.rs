@@ -1,15 +1,16 @@
 //! The values of the fields: as python-systemd gives them, and as the export format's parser does.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use unmasq_entry::format::{Context, Encoding, Format, Parser, Record};
+use unmasq_entry::format::{Context, Encoding, Format};
 use unmasq_entry::saved::SavedEntry;
 use unmasq_entry::{Entry, Fields, Value};
 use unmasq_journal::Where;
 use unmasq_lab::{Journald, Lab};
 use unmasq_source::journal::{Journal, Options};
-use unmasq_source::{Read, Source, Start};
+use unmasq_source::{Once, Read, Source, Start};
 
 use crate::{open, remote};
 
@@ -49,7 +50,7 @@ fn fields(names: &[&str]) -> Fields {
     fields
 }
 
-fn all(source: &mut Journal, fields: &Fields) -> Vec<SavedEntry> {
+fn all(source: &mut impl Source, fields: &Fields) -> Vec<SavedEntry> {
     let mut entry = Entry::new(fields);
     let mut found = Vec::new();
     loop {
@@ -68,17 +69,9 @@ fn a_journal_file_gives_what_its_export_gives() {
     let fields = fields(&NAMES);
     let from_file = all(&mut open(folder.path(), Start::Head, false), &fields);
 
-    let mut parser = Parser::new(Format::JournalExport, Context::default());
-    let mut entry = Entry::new(&fields);
-    let mut from_text = Vec::new();
-    let mut rest = EXPORT;
-    while !rest.is_empty() {
-        let Extent::Record { length, next } = extent(rest, true, 1 << 20) else { break };
-        entry.clear();
-        parser.parse(Record::Bytes(&rest[..length]), &mut entry, &fields).unwrap();
-        from_text.push(SavedEntry::new(&entry, &fields));
-        rest = &rest[next..];
-    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/gateway.journal.export");
+    let mut export = Once::open(&path, Some(Format::JournalExport), Context::default()).unwrap();
+    let from_text = all(&mut export, &fields);
     assert_eq!(from_file.len(), 208);
     for (number, (file, text)) in from_file.iter().zip(&from_text).enumerate() {
         assert_eq!(file, text, "entry {number}");
@@ -129,6 +122,13 @@ for name in sys.argv[2:]:
     print(name, kind, value)
 ";
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// As [`PYTHON`] prints it.
 fn as_python(value: Value<'_>) -> String {
     match value {
@@ -137,9 +137,7 @@ fn as_python(value: Value<'_>) -> String {
         Value::Integer(value) => format!("int {value}"),
         Value::Float(value) => format!("float {value}"),
         Value::Text(value) => format!("str {value}"),
-        Value::Bytes(value) => {
-            format!("bytes {}", value.iter().map(|b| format!("{b:02x}")).collect::<String>())
-        }
+        Value::Bytes(value) => format!("bytes {}", hex(value)),
         Value::Time(value) => format!("datetime {}", value.as_nanos() / 1000),
         Value::Span(value) => format!("timedelta {}", value.as_micros()),
         Value::Monotonic(since, boot) => {
