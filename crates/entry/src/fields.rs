@@ -25,6 +25,43 @@ pub struct Fields {
     slots: HashMap<Box<str>, Slot, FxBuildHasher>,
     /// What stands before each dot of a name.
     outer: HashSet<Box<str>, FxBuildHasher>,
+    sieve: Sieve,
+}
+
+/// Tells most names that are not wanted, and finds most that are, by a look at three of their bytes: a journal's entry has
+/// some thirty fields, of which chains use a few.
+#[derive(Clone, Debug)]
+struct Sieve(Box<[Cell; 1024]>);
+
+/// What is known of the names with the same mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cell {
+    /// There is none.
+    Empty,
+    /// There is one.
+    One(Slot),
+    /// There are several.
+    Several,
+}
+
+impl Default for Sieve {
+    fn default() -> Self {
+        Self(Box::new([Cell::Empty; 1024]))
+    }
+}
+
+impl Sieve {
+    fn place(name: &[u8]) -> usize {
+        let byte = |index: usize| usize::from(name.get(index).copied().unwrap_or(0));
+        let length = name.len();
+        // Names that begin alike differ in length, at the end or in the middle.
+        (length * 37 + byte(length.wrapping_sub(1)) * 5 + byte(length / 2) * 113) % 1024
+    }
+
+    fn add(&mut self, name: &str, slot: Slot) {
+        let cell = &mut self.0[Self::place(name.as_bytes())];
+        *cell = if *cell == Cell::Empty { Cell::One(slot) } else { Cell::Several };
+    }
 }
 
 impl Fields {
@@ -42,13 +79,23 @@ impl Fields {
             self.kinds.push(journal_fields::kind(name));
         }
         self.slots.insert(name.into(), slot);
+        self.sieve.add(name, slot);
         self.outer.extend(name.match_indices('.').map(|(dot, _)| Box::from(&name[..dot])));
         slot
     }
 
     /// The slot of a field, if any chain uses it.
     pub fn find(&self, name: &str) -> Option<Slot> {
-        self.slots.get(name).copied()
+        self.find_bytes(name.as_bytes())
+    }
+
+    /// As [`Fields::find`], for a name of unknown bytes. Hot: once for every field of every entry of a journal.
+    pub fn find_bytes(&self, name: &[u8]) -> Option<Slot> {
+        match self.sieve.0[Sieve::place(name)] {
+            Cell::Empty => None,
+            Cell::One(slot) if self.names[slot.index()].as_bytes() == name => Some(slot),
+            Cell::One(_) | Cell::Several => self.slots.get(str::from_utf8(name).ok()?).copied(),
+        }
     }
 
     /// Does any chain use a field within this one: `ssh.client.software` within `ssh` and `ssh.client`?
@@ -79,5 +126,40 @@ impl Fields {
     /// All fields, in the order of their slots.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &str)> {
         self.names.iter().enumerate().map(|(index, name)| (Slot(index as u16), &**name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_found_where_a_search_through_all_finds_it(
+            names in btree_set("[A-Z_]{0,3}", 0..300), asked in vec("[A-Z_]{0,4}|\\PC{0,3}", 0..100),
+        ) {
+            let mut fields = Fields::default();
+            for name in &names {
+                fields.slot(name);
+            }
+            for name in names.iter().chain(&asked) {
+                let expected = fields.iter().find(|(_, known)| known == name).map(|(slot, _)| slot);
+                prop_assert_eq!(fields.find(name), expected);
+                prop_assert_eq!(fields.find_bytes(name.as_bytes()), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn past_the_most_fields_the_last_slot_stands_for_all() {
+        let mut fields = Fields::default();
+        let slots: Vec<_> = (0..Fields::MOST + 2).map(|number| fields.slot(&number.to_string())).collect();
+        assert_eq!(fields.len(), Fields::MOST);
+        assert_eq!(slots[Fields::MOST + 1], slots[Fields::MOST - 1]);
+        assert_eq!(fields.find(&(Fields::MOST + 1).to_string()), Some(slots[Fields::MOST - 1]));
+        assert_eq!(fields.find_bytes(b"\xff"), None);
     }
 }

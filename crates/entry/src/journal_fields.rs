@@ -110,17 +110,39 @@ pub(crate) fn micros(raw: &[u8]) -> Option<Duration> {
 
 /// 32 hexadecimal digits, with or without hyphens and what Python's `UUID()` takes around them.
 pub(crate) fn uuid(raw: &[u8]) -> Option<[u8; 16]> {
+    // As journald writes it.
+    if let Ok(digits) = <&[u8; 32]>::try_from(raw) {
+        let mut value = [0; 16];
+        let mut is_good = true;
+        for (place, pair) in value.iter_mut().zip(digits.chunks_exact(2)) {
+            let [high, low] = [digit(pair[0]), digit(pair[1])];
+            is_good &= high < 16 && low < 16;
+            *place = high << 4 | (low & 15);
+        }
+        if is_good {
+            return Some(value);
+        }
+    }
     let mut value = [0; 16];
     let mut digits = 0;
     let raw = raw.strip_prefix(b"urn:").unwrap_or(raw);
     let raw = raw.strip_prefix(b"uuid:").unwrap_or(raw);
     for &byte in raw.iter().filter(|byte| !matches!(byte, b'-' | b'{' | b'}')) {
-        let digit = char::from(byte).to_digit(16)? as u8;
         let place: &mut u8 = value.get_mut(digits / 2)?;
-        *place = *place << 4 | digit;
+        *place = *place << 4 | Some(digit(byte)).filter(|digit| *digit < 16)?;
         digits += 1;
     }
     (digits == 32).then_some(value)
+}
+
+/// The value of a hexadecimal digit; 16 or more for another byte.
+const fn digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        _ => 0xff,
+    }
 }
 
 #[cfg(test)]

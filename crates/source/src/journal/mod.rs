@@ -244,7 +244,7 @@ impl Journal {
         let mut bytes = 0;
         self.library.each_field(|name, value| {
             bytes += name.len() + value.len() + 2;
-            let Some(slot) = str::from_utf8(name).ok().and_then(|name| fields.find(name)) else { return };
+            let Some(slot) = fields.find_bytes(name) else { return };
             push(entry, slot, fields.journal_kind(slot), value, encoding);
         })?;
         self.counts.bytes += bytes as u64;
