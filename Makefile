@@ -71,8 +71,11 @@ install: man ## binary, man pages, completions and service into DESTDIR/PREFIX
 	install -Dm644 $(RELEASE)/completions/_unmasq $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_unmasq
 	install -Dm644 $(RELEASE)/completions/unmasq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/unmasq.fish
 	install -Dm644 packaging/unmasq.service $(DESTDIR)/usr/lib/systemd/system/unmasq.service
+	install -Dm644 packaging/unmasq-watch.service $(DESTDIR)/usr/lib/systemd/system/unmasq-watch.service
 	install -Dm644 packaging/unmasq.sysusers $(DESTDIR)/usr/lib/sysusers.d/unmasq.conf
 	install -Dm644 packaging/unmasq.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/unmasq.conf
+	install -d $(DESTDIR)$(PREFIX)/share/doc/unmasq/examples
+	install -m644 examples/* $(DESTDIR)$(PREFIX)/share/doc/unmasq/examples/
 	[ -e $(DESTDIR)/etc/unmasq/unmasq.toml ] || install -Dm644 packaging/unmasq.toml $(DESTDIR)/etc/unmasq/unmasq.toml
 
 clean: ## all that was built
