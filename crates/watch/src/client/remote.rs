@@ -167,6 +167,19 @@ struct State {
     stop: bool,
 }
 
+impl Shared {
+    fn new() -> std::io::Result<Self> {
+        let state = State {
+            questions: VecDeque::new(),
+            answers: VecDeque::new(),
+            outstanding: 0,
+            standing: Standing::Broken("not connected yet".to_owned()),
+            stop: false,
+        };
+        Ok(Self { state: Mutex::new(state), wake: event()?, ready: event()? })
+    }
+}
+
 impl RemoteBook {
     /// Begins to connect to a book. `identity` is needed for TLS. `patience` is how long a question may take. That the
     /// recorder cannot be reached is no error: it may come.
@@ -176,17 +189,7 @@ impl RemoteBook {
         patience: Duration,
     ) -> Result<Self, RemoteError> {
         let opener = Opener::new(&place, identity)?;
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                questions: VecDeque::new(),
-                answers: VecDeque::new(),
-                outstanding: 0,
-                standing: Standing::Broken("not connected yet".to_owned()),
-                stop: false,
-            }),
-            wake: event()?,
-            ready: event()?,
-        });
+        let shared = Arc::new(Shared::new()?);
         let worker = worker::Worker::new(Arc::clone(&shared), opener, patience);
         let thread = thread::Builder::new().name("book".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared, place, thread: Some(thread) })
@@ -238,6 +241,11 @@ impl Drop for RemoteBook {
             let _ = thread.join();
         }
     }
+}
+
+/// Any bytes as what a recorder answers to three questions; for fuzzing. They are read or refused.
+pub fn fuzz_replies(bytes: &[u8]) {
+    worker::fuzz(bytes);
 }
 
 fn event() -> std::io::Result<OwnedFd> {

@@ -210,6 +210,17 @@ fn places_are_read_and_printed() {
 
 proptest! {
     #[test]
+    fn any_bytes_of_a_recorder_are_read_or_refused(
+        noise in prop::collection::vec(any::<u8>(), 0..60),
+        lines in prop::collection::vec(
+            "\\{\"(end|flow|error|covered|status)\":(\\{\"flows\":[0-9]{1,3}\\}|\"x\"|\\{\\}|1)\\}", 0..6,
+        ),
+    ) {
+        fuzz_replies(&noise);
+        fuzz_replies(lines.join("\n").as_bytes());
+    }
+
+    #[test]
     fn any_place_is_read_or_refused(text in "(tls://|unix:)?[\\PC]{0,30}") {
         if let Ok(place) = text.parse::<Place>() {
             prop_assert_eq!(place.to_string().parse::<Place>().unwrap(), place);

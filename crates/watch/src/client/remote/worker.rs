@@ -290,3 +290,25 @@ impl Worker {
         signal(&self.shared.ready);
     }
 }
+
+/// Reads bytes as the answers to three questions.
+pub(super) fn fuzz(bytes: &[u8]) {
+    // Without descriptors there is nothing to be tried.
+    let Ok(shared) = Shared::new() else { return };
+    let mut worker = Worker::new(Arc::new(shared), Opener::Unix("/".into()), SILENCE);
+    for id in 0..3 {
+        worker.shared.state.lock().questions.push_back((id, Ask::Status));
+    }
+    worker.take_questions();
+    for question in &mut worker.questions {
+        question.sent = Some(question.until);
+    }
+    // In two parts, as a stream may bring them.
+    for part in [&bytes[..bytes.len() / 2], &bytes[bytes.len() / 2..]] {
+        worker.received.extend_from_slice(part);
+        if let Err(reason) = worker.take_lines() {
+            worker.fail(&reason);
+            return;
+        }
+    }
+}
