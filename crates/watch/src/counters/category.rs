@@ -8,19 +8,22 @@
 //! Each raise does a bounded amount of work: it drops the ticks of its own key that are over (each tick is dropped once),
 //! and the hand looks at two further keys. So what nobody counts any more is freed by those who count, with no timer.
 //!
-//! Everything here is decided by the order of calls and their arguments alone, the placement in the slabs included:
-//! replaying a log on a snapshot gives the same counters, evictions too. (The index is only ever asked, never walked.)
+//! Everything here is decided by the order of calls and their arguments alone. The index is only ever asked, never
+//! walked, and [`saved`](super::saved) keeps who stands where: replaying a log on a snapshot gives the same counters,
+//! down to those that had to give way.
 
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
 use unmasq_flow::Timestamp;
 
+#[cfg(test)]
+use super::saved::Saved;
 use super::{Key, Limits};
 
-const NONE: u32 = u32::MAX;
+/// No place.
+pub(super) const NONE: u32 = u32::MAX;
 /// Up to so many ticks of a key are exact. Further ones are joined with the one before if they would be over within a
 /// [`FINENESS`]th of the time that they are kept.
 const EXACT: u32 = 128;
@@ -30,44 +33,47 @@ const SAMPLE: u32 = 8;
 
 /// Raises that expire together.
 #[derive(Clone, Copy, Debug)]
-struct Tick {
-    expiry: Timestamp,
-    count: u32,
+pub(super) struct Tick {
+    pub(super) expiry: Timestamp,
+    pub(super) count: u32,
     /// The next in time, or the next free place.
     next: u32,
 }
 
 /// A key and what is counted for it.
 #[derive(Clone, Copy, Debug)]
-struct Counter {
-    key: Key,
+pub(super) struct Counter {
+    pub(super) key: Key,
     /// While it lasts nothing is counted; `Timestamp::MIN` for none.
-    grace: Timestamp,
+    pub(super) grace: Timestamp,
+    /// When its latest tick expires; `Timestamp::MIN` before the first. It spares a look at that tick.
+    last: Timestamp,
     /// First and last of its ticks; of a free place, the next one.
-    head: u32,
+    pub(super) head: u32,
     tail: u32,
     /// How many ticks are listed.
-    ticks: u32,
+    pub(super) ticks: u32,
     /// Sum of the ticks' counts.
     live: u32,
     /// Raises that never expire.
-    lasting: u32,
+    pub(super) lasting: u32,
 }
 
 impl Counter {
+    pub(super) const VACANT: Self = Self {
+        key: Key::VACANT,
+        grace: Timestamp::MIN,
+        last: Timestamp::MIN,
+        head: NONE,
+        tail: NONE,
+        ticks: 0,
+        live: 0,
+        lasting: 0,
+    };
+
     fn count(&self) -> u64 {
         u64::from(self.live) + u64::from(self.lasting)
     }
-}
-
-/// One counter as it is saved.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Saved {
-    pub(crate) key: Key,
-    pub(crate) grace: Timestamp,
-    pub(crate) lasting: u32,
-    /// Soonest first: expiry and how many.
-    pub(crate) ticks: Vec<(Timestamp, u32)>,
 }
 
 /// What a category holds, and what it had to give up.
@@ -87,16 +93,16 @@ pub struct Usage {
 
 #[derive(Debug)]
 pub(crate) struct Category {
-    limits: Limits,
+    pub(super) limits: Limits,
     hasher: RandomState,
     index: HashTable<u32>,
-    counters: Vec<Counter>,
-    free_counter: u32,
+    pub(super) counters: Vec<Counter>,
+    pub(super) free_counter: u32,
     ticks: Vec<Tick>,
     free_tick: u32,
-    used_ticks: usize,
-    hand: u32,
-    evicted: u64,
+    pub(super) used_ticks: usize,
+    pub(super) hand: u32,
+    pub(super) evicted: u64,
     joined: u64,
 }
 
@@ -146,7 +152,7 @@ impl Category {
         let Some(place) = self.find(key) else { return 0 };
         let counter = &self.counters[place as usize];
         let live: u64 =
-            self.listed(counter).filter(|tick| tick.expiry > now).map(|tick| u64::from(tick.count)).sum();
+            self.listed(*counter).filter(|tick| tick.expiry > now).map(|tick| u64::from(tick.count)).sum();
         live + u64::from(counter.lasting)
     }
 
@@ -173,43 +179,25 @@ impl Category {
         }
     }
 
-    /// What is alive, from the hand on: saved in that order and loaded again, the hand meets it in the same order.
-    pub(crate) fn save(&self, now: Timestamp) -> Vec<Saved> {
-        let hand = (self.hand as usize).min(self.counters.len());
-        let (behind, ahead) = self.counters.split_at(hand);
-        let held = ahead.iter().chain(behind).filter(|counter| !counter.key.is_vacant());
-        held.map(|counter| {
-            let live = self.listed(counter).filter(|tick| tick.expiry > now);
-            Saved {
+    /// What is alive, in any order.
+    #[cfg(test)]
+    pub(super) fn alive(&self, now: Timestamp) -> Vec<Saved> {
+        let held = self.counters.iter().filter(|counter| !counter.key.is_vacant());
+        let mut alive: Vec<Saved> = held
+            .map(|counter| Saved {
                 key: counter.key,
-                grace: if counter.grace > now { counter.grace } else { Timestamp::MIN },
+                grace: Some(counter.grace).filter(|grace| *grace > now),
                 lasting: counter.lasting,
-                ticks: live.map(|tick| (tick.expiry, tick.count)).collect(),
-            }
-        })
-        .filter(|saved| saved.grace != Timestamp::MIN || saved.lasting > 0 || !saved.ticks.is_empty())
-        .collect()
-    }
-
-    /// Of what was saved; what the limits have no room for is left out and counted.
-    pub(crate) fn load(limits: Limits, saved: Vec<Saved>) -> Self {
-        let mut category = Self::new(limits);
-        category.counters.reserve_exact(saved.len().min(category.limits.keys));
-        for one in saved {
-            let has_room = category.index.len() < category.limits.keys
-                && category.used_ticks + one.ticks.len() <= category.limits.ticks;
-            if !has_room || one.key.is_vacant() || category.find(&one.key).is_some() {
-                category.evicted += 1;
-                continue;
-            }
-            let place = category.enter(&one.key, Timestamp::MIN);
-            for (expiry, count) in one.ticks {
-                category.append_tick(place, expiry, count);
-            }
-            let counter = &mut category.counters[place as usize];
-            (counter.grace, counter.lasting) = (one.grace, one.lasting);
-        }
-        category
+                ticks: self
+                    .listed(*counter)
+                    .filter(|t| t.expiry > now)
+                    .map(|t| (t.expiry, t.count))
+                    .collect(),
+            })
+            .collect();
+        alive.retain(|saved| saved.grace.is_some() || saved.lasting > 0 || !saved.ticks.is_empty());
+        alive.sort_by_key(|saved| saved.key);
+        alive
     }
 
     pub(crate) fn usage(&self) -> Usage {
@@ -224,51 +212,42 @@ impl Category {
         }
     }
 
-    /// Carries over what a category that this one takes the place of had to give up.
-    pub(crate) fn inherit(&mut self, usage: Usage) {
-        self.evicted += usage.evicted;
-        self.joined += usage.joined;
-    }
-
     fn hash(&self, key: &Key) -> u64 {
         self.hasher.hash_one(key)
     }
 
-    fn find(&self, key: &Key) -> Option<u32> {
+    pub(super) fn find(&self, key: &Key) -> Option<u32> {
         self.index.find(self.hash(key), |&place| self.counters[place as usize].key == *key).copied()
     }
 
-    fn listed(&self, counter: &Counter) -> impl Iterator<Item = &Tick> {
+    /// A key's ticks, soonest first.
+    pub(super) fn listed(&self, counter: Counter) -> impl Iterator<Item = &Tick> {
         let first = self.ticks.get(counter.head as usize);
         std::iter::successors(first, |tick| self.ticks.get(tick.next as usize))
     }
 
     /// A place for a new key; another gives way if there is none.
-    fn enter(&mut self, key: &Key, now: Timestamp) -> u32 {
+    pub(super) fn enter(&mut self, key: &Key, now: Timestamp) -> u32 {
         if self.index.len() >= self.limits.keys {
             self.evict(now, NONE);
         }
-        let counter = Counter {
-            key: *key,
-            grace: Timestamp::MIN,
-            head: NONE,
-            tail: NONE,
-            ticks: 0,
-            live: 0,
-            lasting: 0,
-        };
         let place = if self.free_counter == NONE {
-            self.counters.push(counter);
+            push(&mut self.counters, Counter::VACANT);
             self.counters.len() as u32 - 1
         } else {
             let place = self.free_counter;
             self.free_counter = self.counters[place as usize].head;
-            self.counters[place as usize] = counter;
             place
         };
+        self.occupy(place, key);
+        place
+    }
+
+    /// A key gets a place that is free and not in the list of free ones.
+    pub(super) fn occupy(&mut self, place: u32, key: &Key) {
+        self.counters[place as usize] = Counter { key: *key, ..Counter::VACANT };
         let (hash, hasher, counters) = (self.hash(key), &self.hasher, &self.counters);
         self.index.insert_unique(hash, place, |&other| hasher.hash_one(counters[other as usize].key));
-        place
     }
 
     fn leave(&mut self, place: u32) {
@@ -277,9 +256,7 @@ impl Category {
         if let Ok(entry) = self.index.find_entry(hash, |&other| other == place) {
             entry.remove();
         }
-        let counter = &mut self.counters[place as usize];
-        counter.key = Key::VACANT;
-        counter.head = self.free_counter;
+        self.counters[place as usize] = Counter { head: self.free_counter, ..Counter::VACANT };
         self.free_counter = place;
     }
 
@@ -299,12 +276,7 @@ impl Category {
 
     fn free_if_over(&mut self, place: u32, now: Timestamp) -> bool {
         let counter = &self.counters[place as usize];
-        if counter.key.is_vacant() || counter.lasting > 0 || counter.grace > now {
-            return false;
-        }
-        // The last tick is the last to expire.
-        let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MIN, |tick| tick.expiry);
-        if last > now {
+        if counter.key.is_vacant() || counter.lasting > 0 || counter.grace > now || counter.last > now {
             return false;
         }
         self.leave(place);
@@ -332,7 +304,7 @@ impl Category {
         }
         let weight = |place: &u32| {
             let counter = &self.counters[*place as usize];
-            let last = self.ticks.get(counter.tail as usize).map_or(Timestamp::MAX, |tick| tick.expiry);
+            let last = if counter.lasting > 0 { Timestamp::MAX } else { counter.last };
             (if counter.grace > now { u64::MAX } else { counter.count() }, last)
         };
         if let Some(lightest) = seen.into_iter().min_by_key(weight) {
@@ -367,6 +339,7 @@ impl Category {
         let counter = &mut self.counters[place as usize];
         let mut next = counter.head;
         (counter.head, counter.tail, counter.ticks, counter.live) = (NONE, NONE, 0, 0);
+        counter.last = Timestamp::MIN;
         while let Some(tick) = self.ticks.get(next as usize) {
             let freed = std::mem::replace(&mut next, tick.next);
             self.free_one(freed);
@@ -382,13 +355,12 @@ impl Category {
     /// Adds a raise to the ticks of a key, which stay in the order of their expiry.
     fn add_tick(&mut self, place: u32, expiry: Timestamp, now: Timestamp) {
         let counter = self.counters[place as usize];
-        let last = self.ticks.get(counter.tail as usize).copied();
-        let before = match last {
-            // Nearly always: what is raised later expires later.
-            Some(last) if last.expiry <= expiry => counter.tail,
-            None => NONE,
+        let before = if counter.last <= expiry {
+            // Nearly always: what is raised later expires later. (And no tick is `NONE`.)
+            counter.tail
+        } else {
             // Two steps keep the same counter for different times.
-            Some(_) => self.last_until(&counter, expiry),
+            self.last_until(&counter, expiry)
         };
         if let Some(tick) = self.ticks.get(before as usize).copied() {
             let fineness = (expiry.as_nanos().saturating_sub(now.as_nanos())) / FINENESS;
@@ -423,20 +395,20 @@ impl Category {
         self.ticks[tick as usize].next = next;
         let counter = &mut self.counters[place as usize];
         if next == NONE {
-            counter.tail = tick;
+            (counter.tail, counter.last) = (tick, expiry);
         }
         counter.ticks += 1;
         counter.live += 1;
     }
 
-    fn append_tick(&mut self, place: u32, expiry: Timestamp, count: u32) {
+    pub(super) fn append_tick(&mut self, place: u32, expiry: Timestamp, count: u32) {
         let tick = self.take_tick(Tick { expiry, count, next: NONE });
         let counter = &mut self.counters[place as usize];
         match self.ticks.get_mut(counter.tail as usize) {
             Some(last) => last.next = tick,
             None => counter.head = tick,
         }
-        counter.tail = tick;
+        (counter.tail, counter.last) = (tick, expiry.max(counter.last));
         counter.ticks += 1;
         counter.live = counter.live.saturating_add(count);
     }
@@ -452,7 +424,7 @@ impl Category {
     fn take_tick(&mut self, tick: Tick) -> u32 {
         self.used_ticks += 1;
         if self.free_tick == NONE {
-            self.ticks.push(tick);
+            push(&mut self.ticks, tick);
             return self.ticks.len() as u32 - 1;
         }
         let place = self.free_tick;
@@ -469,4 +441,12 @@ impl Category {
         }
         before
     }
+}
+
+/// Grows by a quarter where a vector doubles: at its bound a slab takes all that it has.
+fn push<T>(slab: &mut Vec<T>, item: T) {
+    if slab.len() == slab.capacity() {
+        slab.reserve_exact(slab.len() / 4 + 16);
+    }
+    slab.push(item);
 }

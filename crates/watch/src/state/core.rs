@@ -10,7 +10,7 @@ use super::Limits;
 use super::change::{BanRecord, Bytes, Change, Net};
 use crate::bans::{Bans, Offence, Offences};
 use crate::client::Capture;
-use crate::counters::{CategoryId, Counters, Saved};
+use crate::counters::{CategoryId, Counters, SavedCategory};
 use crate::report::Report;
 
 /// All that is saved, but for captures, which the book keeps.
@@ -34,16 +34,16 @@ pub(super) struct Core {
     pub(super) positions: BTreeMap<Box<str>, Box<[u8]>>,
 }
 
-/// A [`Core`] as it is written; borrows what it can.
+/// A [`Core`] as it is written; borrows what it can. `C` is a category.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Snapshot<'a> {
+struct Snapshot<'a, C> {
     /// The last transaction that it holds.
-    pub(super) sequence: u64,
+    sequence: u64,
     clock: Timestamp,
     instance: [u8; 16],
     mails: u64,
     #[serde(borrow)]
-    categories: Vec<(&'a str, Vec<Saved>)>,
+    categories: Vec<(&'a str, C)>,
     report: Cow<'a, Report>,
     report_until: Option<Timestamp>,
     #[serde(borrow)]
@@ -126,8 +126,7 @@ impl Core {
         true
     }
 
-    /// The whole as bytes behind `out`. The counters are laid out anew, as they are when this is loaded: what has to
-    /// give way afterwards is then the same here as in a replay.
+    /// The whole as bytes behind `out`.
     pub(super) fn save<'c>(
         &mut self,
         sequence: u64,
@@ -136,8 +135,7 @@ impl Core {
     ) {
         let now = self.clock;
         self.bans.forget_past(now);
-        let mut counters: Vec<Vec<Saved>> = self.counters.save(now).map(|(_, saved)| saved).collect();
-        counters.resize_with(self.categories.len(), Vec::new);
+        let counters = self.counters.save(self.categories.len());
         let bans = self.bans.list(now);
         let captures = captures.into_iter().filter(|capture| capture.until >= now);
         let snapshot = Snapshot {
@@ -155,22 +153,20 @@ impl Core {
             captures: captures.map(Cow::Borrowed).collect(),
         };
         super::change::append(out, &snapshot);
-        for (nth, (_, saved)) in snapshot.categories.into_iter().enumerate() {
-            self.counters.load(CategoryId(nth as u16), saved);
-        }
+        // As after loading this: what has to give way next is then the same here as in a replay.
         self.offences.rewind();
     }
 
     /// What a snapshot holds; `None` if it is not one.
     pub(super) fn load(payload: &[u8], limits: Limits, captures: &mut Vec<Capture>) -> Option<(Self, u64)> {
-        let snapshot: Snapshot<'_> = postcard::from_bytes(payload).ok()?;
+        let snapshot: Snapshot<'_, SavedCategory> = postcard::from_bytes(payload).ok()?;
         let mut core = Self::new(limits);
         core.clock = snapshot.clock;
         core.instance = snapshot.instance;
         core.mails = snapshot.mails;
         for (nth, (name, saved)) in snapshot.categories.into_iter().enumerate() {
             core.categories.push(name.into());
-            core.counters.load(CategoryId(u16::try_from(nth).ok()?), saved);
+            core.counters.load(CategoryId(u16::try_from(nth).ok()?), &saved);
         }
         core.report = snapshot.report.into_owned();
         core.report_until = snapshot.report_until;

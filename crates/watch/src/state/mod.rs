@@ -76,7 +76,7 @@ pub struct Limits {
     pub bans: usize,
     /// Most addresses or networks of which earlier bans are remembered.
     pub offenders: usize,
-    /// A log is at least so many bytes long before a snapshot takes its place; it may get four times as long as that.
+    /// A log is at least so many bytes long before a snapshot takes its place; more where the snapshot is long itself.
     pub log_bytes: u64,
 }
 

@@ -18,7 +18,7 @@ use super::{Limits, Recovered, StateError, recover};
 use crate::client::Capture;
 
 /// A log gets so many times as long as its snapshot before another takes its place.
-const LOG_TO_SNAPSHOT: u64 = 4;
+const LOG_TO_SNAPSHOT: u64 = 2;
 /// A transaction that cannot be written for so many bytes is given up for a snapshot.
 const OPEN_BYTES: usize = 16 << 20;
 /// Time between two attempts at a snapshot, where the first failed.

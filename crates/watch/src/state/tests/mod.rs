@@ -12,8 +12,7 @@ fn digest(core: &Core, captures: &[Capture]) -> String {
     let mut out = String::new();
     let now = core.clock;
     let _ = writeln!(out, "{now} {} {:02x?} {:?}", core.mails, core.instance, core.report_until);
-    for (category, mut saved) in core.counters.save(now) {
-        saved.sort_by_key(|saved| saved.key);
+    for (category, saved) in core.counters.alive(now) {
         let _ = writeln!(out, "{} {saved:?}", core.categories[usize::from(category.0)]);
     }
     let _ = writeln!(out, "{:?}", core.report);
