@@ -72,12 +72,12 @@ struct Program {
 impl Backtracking {
     /// An error is PCRE2's words for what it cannot do.
     pub(super) fn new(node: Node) -> Result<Self, String> {
+        // What PCRE2 refuses it refuses now. Most texts are ASCII, so only that program is kept.
+        compile(&node, Text::Unicode, LENGTHS[0], Task::Search)?;
+        let program = compile(&node, Text::Ascii, LENGTHS[0], Task::Search)?;
         let mut made = Self::behind_automaton(node);
         made.prefilter = Prefilter::new(&made.node);
-        for text in [Text::Ascii, Text::Unicode] {
-            let program = compile(&made.node, text, LENGTHS[0], Task::Search)?;
-            made.programs[text as usize][0][Task::Search as usize] = OnceLock::from(Some(program));
-        }
+        made.programs[Text::Ascii as usize][0][Task::Search as usize] = OnceLock::from(Some(program));
         Ok(made)
     }
 
@@ -99,7 +99,7 @@ impl Backtracking {
     ) -> Result<bool, PatternRunaway> {
         let start = match &self.prefilter {
             None => 0,
-            Some(prefilter) => match prefilter.start(text, is_ascii) {
+            Some(prefilter) => match prefilter.start(&self.node, text, is_ascii) {
                 Some(start) => start,
                 None => return Ok(false),
             },

@@ -239,7 +239,7 @@ pub(super) fn widened(node: &Node, text: Text) -> Node {
 #[derive(Debug)]
 pub(super) struct Prefilter {
     ascii: meta::Regex,
-    unicode: Option<meta::Regex>,
+    unicode: OnceLock<Option<meta::Regex>>,
 }
 
 impl Prefilter {
@@ -248,14 +248,21 @@ impl Prefilter {
         if node.width(&[]).min == 0 {
             return None;
         }
-        let compile = |text| compile(&[hir(&widened(node, text), text)]);
-        Some(Self { ascii: compile(Text::Ascii)?, unicode: compile(Text::Unicode) })
+        Some(Self { ascii: compile_widened(node, Text::Ascii)?, unicode: OnceLock::new() })
     }
 
-    /// Where a match can start at the earliest; `None` if there can be none.
-    pub(super) fn start(&self, text: &str, is_ascii: bool) -> Option<usize> {
-        let regex = if is_ascii { Some(&self.ascii) } else { self.unicode.as_ref() };
+    /// Where a match of the node that it was made for can start at the earliest; `None` if there can be none.
+    pub(super) fn start(&self, node: &Node, text: &str, is_ascii: bool) -> Option<usize> {
+        let regex = if is_ascii {
+            Some(&self.ascii)
+        } else {
+            self.unicode.get_or_init(|| compile_widened(node, Text::Unicode)).as_ref()
+        };
         let Some(regex) = regex else { return Some(0) };
         regex.search(&Input::new(text)).map(|found| found.start())
     }
+}
+
+fn compile_widened(node: &Node, text: Text) -> Option<meta::Regex> {
+    compile(&[hir(&widened(node, text), text)])
 }

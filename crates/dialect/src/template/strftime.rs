@@ -10,11 +10,7 @@ pub(super) fn write(out: &mut String, local: &Local, format: &str) -> Result<(),
     let mut rest = format;
     while let Some(percent) = rest.find('%') {
         out.push_str(&rest[..percent]);
-        let Some(conversion) = Conversion::read(&rest[percent..]) else {
-            // The end came first.
-            out.push_str(&rest[percent..]);
-            return Ok(());
-        };
+        let conversion = Conversion::read(&rest[percent..]);
         if conversion.width.is_some_and(|width| width > Template::WIDEST) {
             return Err(format!("a width is at most {}", Template::WIDEST));
         }
@@ -30,7 +26,7 @@ pub(super) fn write(out: &mut String, local: &Local, format: &str) -> Result<(),
 /// `%-d`, `%010Y`: a percent sign, flags, a width, `E` or `O` and a letter.
 struct Conversion<'f> {
     text: &'f str,
-    /// `_` blanks, `-` nothing, `0` zeros, `+` zeros and a sign.
+    /// `_` blanks, `-` nothing, `0` zeros.
     padding: Option<char>,
     /// `^`
     upper: bool,
@@ -44,11 +40,11 @@ struct Conversion<'f> {
 type Digits = (i64, usize, char);
 
 impl<'f> Conversion<'f> {
-    /// From a `%`; `None` if the text ends before the letter.
-    fn read(text: &'f str) -> Option<Self> {
-        let mut made = Self { text, padding: None, upper: false, swap: false, width: None, letter: '%' };
+    /// From a `%`. The letter is a zero if the text ends before it.
+    fn read(text: &'f str) -> Self {
+        let mut made = Self { text, padding: None, upper: false, swap: false, width: None, letter: '\0' };
         let mut letters = text.char_indices().skip(1).peekable();
-        while let Some((_, c)) = letters.next_if(|(_, c)| matches!(c, '_' | '-' | '0' | '+' | '^' | '#')) {
+        while let Some((_, c)) = letters.next_if(|(_, c)| matches!(c, '_' | '-' | '0' | '^' | '#')) {
             match c {
                 '^' => made.upper = true,
                 '#' => made.swap = true,
@@ -60,10 +56,11 @@ impl<'f> Conversion<'f> {
             made.width = Some(made.width.unwrap_or(0).saturating_mul(10).saturating_add(digit));
         }
         letters.next_if(|(_, c)| matches!(c, 'E' | 'O'));
-        let (at, letter) = letters.next()?;
-        made.text = &text[..at + letter.len_utf8()];
-        made.letter = letter;
-        Some(made)
+        if let Some((at, letter)) = letters.next() {
+            made.text = &text[..at + letter.len_utf8()];
+            made.letter = letter;
+        }
+        made
     }
 
     /// `false` for what is no conversion.
@@ -119,9 +116,8 @@ impl<'f> Conversion<'f> {
     }
 
     fn text(&self, out: &mut String, text: &str, upper: bool) {
-        let fill = if self.padding.is_some_and(|c| matches!(c, '0' | '+')) { '0' } else { ' ' };
-        let width = if self.padding == Some('-') { 0 } else { self.width.unwrap_or(0) };
-        super::spec::pad(out, fill, width.saturating_sub(text.chars().count()));
+        let fill = if self.padding == Some('0') { '0' } else { ' ' };
+        super::spec::pad(out, fill, self.width.unwrap_or(0).saturating_sub(text.chars().count()));
         if upper {
             out.extend(text.chars().map(|c| c.to_ascii_uppercase()));
         } else {

@@ -209,7 +209,8 @@ impl Generator {
             ]);
             format.push_str(piece);
         }
-        format!("{{x:{format}}}")
+        let end = self.random.one_of(&["", "", "", "%", "%5", "%-"]);
+        format!("{{x:{format}{end}}}")
     }
 }
 
