@@ -1,5 +1,5 @@
-//! The chains as they are written: labels, steps, links. What the steps mean, and whether the links lead anywhere, is
-//! the program's business.
+//! The chains as they are written: labels, steps, links. What the steps mean, and whether the links lead
+//! anywhere, is the program's business.
 
 use std::ops::Range;
 

@@ -95,10 +95,12 @@ impl Email {
         let sendmail = keys.value(
             "sendmail",
             r#"["/usr/sbin/sendmail", "-t"]"#,
-            "Program that sends a mail, which it reads from its standard input, and its arguments. No shell is involved.",
+            "Program that sends a mail, which it reads from its standard input, and its arguments. No shell \
+             is involved.",
             |value| {
-                texts(value)
-                    .and_then(|list| if list.is_empty() { Err("there is no program".into()) } else { Ok(list) })
+                texts(value).and_then(|list| {
+                    if list.is_empty() { Err("there is no program".into()) } else { Ok(list) }
+                })
             },
         );
         let smtp = Smtp::read(&mut keys);
@@ -114,7 +116,8 @@ impl Smtp {
         let tls = keys.value(
             "tls",
             r#""starttls""#,
-            "How the connection is protected: \"starttls\" (nothing is sent where it is not offered), \"implicit\", or \"none\".",
+            "How the connection is protected: \"starttls\" (nothing is sent where it is not offered), \
+             \"implicit\", or \"none\".",
             form::choice(&[("starttls", Tls::Starttls), ("implicit", Tls::Implicit), ("none", Tls::None)]),
         );
         let port = keys.optional(
@@ -135,7 +138,8 @@ impl Smtp {
         let ca_file = keys.optional(
             "ca_file",
             r#""/etc/unmasq/relay-ca.pem""#,
-            "PEM file with the only authorities that the relay's certificate may come from. Without it: the system's.",
+            "PEM file with the only authorities that the relay's certificate may come from. Without it: the \
+             system's.",
             form::path,
         );
         let helo = keys.optional(

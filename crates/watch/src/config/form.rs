@@ -122,8 +122,8 @@ pub(super) fn choice<T: Copy>(words: &[(&'static str, T)]) -> impl Fn(&Node) -> 
     }
 }
 
-/// The mode of a file, in octal digits within quotes: 0660 as a bare number is an error in one spelling, decimal in
-/// the next.
+/// The mode of a file, in octal digits within quotes: 0660 as a bare number is an error in one spelling,
+/// decimal in the next.
 pub(super) fn mode(value: &Node) -> Result<u32, Refused> {
     let text = value.as_text().ok_or_else(|| not(value, "octal digits in quotes, such as \"0660\""))?;
     match u32::from_str_radix(text, 8) {

@@ -1,5 +1,5 @@
-//! JSON, as strictly as Python's `json` reads it. Of a key that stands twice, Python keeps the first place and the last
-//! value; so do we, and say so.
+//! JSON, as strictly as Python's `json` reads it. Of a key that stands twice, Python keeps the first place
+//! and the last value; so do we, and say so.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -85,7 +85,8 @@ impl Reader<'_, '_> {
                         }
                         Entry::Occupied(first) => {
                             let message = format!(
-                                "{key:?} stands twice here: the value is this one, the place is the first one's; take one away"
+                                "{key:?} stands twice here: the value is this one, the place is the first \
+                                 one's; take one away"
                             );
                             self.problems.push(Problem::warning(key_place, message));
                             entries[*first.get()].1 = value;

@@ -1,9 +1,10 @@
-//! A configuration as it was written, whatever the spelling: a tree of values, each with its place in the text.
+//! A configuration as it was written, whatever the spelling: a tree of values, each with its place in the
+//! text.
 
 use std::ops::Range;
 
-/// Something, and where it stands in the file. Two of them are equal if what they hold is: a configuration means the
-/// same wherever its parts stand.
+/// Something, and where it stands in the file. Two of them are equal if what they hold is: a configuration
+/// means the same wherever its parts stand.
 #[derive(Clone, Debug)]
 pub struct Spanned<T> {
     /// What was written.

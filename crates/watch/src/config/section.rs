@@ -1,8 +1,8 @@
 //! One section of the file, read key by key.
 //!
 //! Reading is the definition: each key is named, explained, given its default and read in one place
-//! ([`Section::value`] or [`Section::optional`]), and what was asked for is remembered. What is in the file and was not
-//! asked for is unknown; what was asked for, in that order, is the table in the documentation.
+//! ([`Section::value`] or [`Section::optional`]), and what was asked for is remembered. What is in the file
+//! and was not asked for is unknown; what was asked for, in that order, is the table in the documentation.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -70,7 +70,8 @@ pub struct GuardConfig {
     pub local: bool,
     /// Most different targets in a minute, of all steps together; 0 for no limit.
     pub bans_per_minute: u32,
-    /// A step is stopped if more than this share of its targets is on the allow list: 0 to 1, and 1 for never.
+    /// A step is stopped if more than this share of its targets is on the allow list: 0 to 1, and 1 for
+    /// never.
     pub allow_share: f64,
 }
 
@@ -143,21 +144,21 @@ impl BookConfig {
         let mut keys = top.child_or(
             "book",
             Some("from"),
-            "Which translations are known besides those that log lines tell of. `book = \"tls://gateway:7443\"` \
-             is short for the key \"from\".",
+            "Which translations are known besides those that log lines tell of. `book = \
+             \"tls://gateway:7443\"` is short for the key \"from\".",
         );
         let conntrack = keys.value(
             "conntrack",
             "true",
-            "Read the kernel's translations: true for the network namespace that unmasq is started in (where it may), \
-             a list of names in /run/netns, or false.",
+            "Read the kernel's translations: true for the network namespace that unmasq is started in (where \
+             it may), a list of names in /run/netns, or false.",
             conntrack,
         );
         let from = keys.optional(
             "from",
             r#""tls://gateway.example.org:7443""#,
-            "Ask another recorder's book as well: \"tls://host:port\" of a gateway, or \"unix:/run/unmasq/control.sock\" \
-             of this host.",
+            "Ask another recorder's book as well: \"tls://host:port\" of a gateway, or \
+             \"unix:/run/unmasq/control.sock\" of this host.",
             from,
         );
         let mut file =
@@ -269,7 +270,8 @@ impl GuardConfig {
         let allowed = keys.value(
             "allow",
             "[]",
-            "Addresses, networks and names of hosts that are never banned; names are resolved again and again.",
+            "Addresses, networks and names of hosts that are never banned; names are resolved again and \
+             again.",
             |value| form::list(value, "a list of addresses, networks and names", allowed),
         );
         let config = Self {
@@ -284,8 +286,8 @@ impl GuardConfig {
             masking: keys.value(
                 "masking",
                 "[]",
-                "Addresses and networks that stand for others: proxies, NAT gateways, pools of CGNAT. \
-                 What the book knows as such need not be listed.",
+                "Addresses and networks that stand for others: proxies, NAT gateways, pools of CGNAT. What \
+                 the book knows as such need not be listed.",
                 |value| form::list(value, "a list of addresses and networks", form::network),
             ),
             local: keys.value("local", "true", "Never ban an address of this host.", form::flag),
@@ -298,8 +300,8 @@ impl GuardConfig {
             allow_share: keys.value(
                 "allow_share",
                 "0.2",
-                "A step of whose targets within a minute more than this share is on the allow list is stopped: it is a \
-                 rule that has run away. 1 for never.",
+                "A step of whose targets within a minute more than this share is on the allow list is \
+                 stopped: it is a rule that has run away. 1 for never.",
                 form::number(0.0..=1.0),
             ),
         };
@@ -351,8 +353,8 @@ impl BanConfig {
         let ipv6 = inner.value(
             "ipv6",
             "64",
-            "Bits of an IPv6 address that count: one client usually has a whole /64. The set must take prefixes \
-             (flags interval); with 128 it need not.",
+            "Bits of an IPv6 address that count: one client usually has a whole /64. The set must take \
+             prefixes (flags interval); with 128 it need not.",
             form::integer(16..=128),
         );
         inner.close();
@@ -402,7 +404,8 @@ impl LogConfig {
             identifier: keys.value(
                 "identifier",
                 identifier,
-                "What the entries are marked with (SYSLOG_IDENTIFIER); \"pyruse\" in a file called pyruse.json.",
+                "What the entries are marked with (SYSLOG_IDENTIFIER); \"pyruse\" in a file called \
+                 pyruse.json.",
                 form::name,
             ),
             journal: keys.value(

@@ -146,13 +146,15 @@ const EVERYTHING_JSON: &str = r#"{
   },
   "sources": [ { "journal": { "directory": "/var/log/journal/remote" } }, { "file": "/var/log/auth.log" },
     { "file": "/var/log/suricata/eve.json", "format": "json" }, { "syslog": "udp://[::]:514" },
-    { "syslog": "unix:/run/unmasq/log" }, { "stdin": "journal-export" }, { "journal": { "namespace": "web" } } ],
+    { "syslog": "unix:/run/unmasq/log" }, { "stdin": "journal-export" },
+    { "journal": { "namespace": "web" } } ],
   "skew": 5, "8bit-message-encoding": "iso8859-15", "storage": "/srv/watch", "compat": true, "debug": true,
   "metrics": "127.0.0.1:9464", "report": { "hour": 6 }, "log": { "identifier": "pyruse", "journal": false },
   "control": { "socket": "/run/w.sock", "group": "adm", "mode": "0600" },
   "limits": { "counters": 10, "raises": 20, "captures": 30, "waits": 40, "bans": 50 },
   "email": { "from": "unmasq@example.org", "to": [ "a@example.org", "b@example.org" ], "subject": "R",
-    "smtp": { "host": "mail", "tls": "implicit", "user": "u", "password_file": "/p", "ca_file": "/ca", "helo": "h" } },
+    "smtp": { "host": "mail", "tls": "implicit", "user": "u", "password_file": "/p",
+      "ca_file": "/ca", "helo": "h" } },
   "ban": { "escalation": { "factor": 3, "max": "1d", "decay": 0 }, "prefix": { "ipv4": 24, "ipv6": 56 } },
   "guard": { "allow": [ "192.0.2.7", "2001:db8::/32", "admin.example.org" ], "allow_file": "/etc/allow",
     "masking": [ "100.64.0.0/10" ], "local": false, "bans_per_minute": 5, "allow_share": 1 },
@@ -325,8 +327,8 @@ fn the_documentation_has_the_table_of_keys() {
 
 #[test]
 fn everything_wrong_is_reported_at_once_with_its_place() {
-    let text = "skew = \"1\"\nreport.hour = 24\n[guard]\nallow = [\"192.0.2.300\", \"ok.example\", \"/x\"]\nlokal = true\n\
-                [[actions.a]]\nfiltr = \"filter_in\"\n";
+    let text = "skew = \"1\"\nreport.hour = 24\n[guard]\nallow = [\"192.0.2.300\", \"ok.example\", \
+     \"/x\"]\nlokal = true\n[[actions.a]]\nfiltr = \"filter_in\"\n";
     let message = refusal(text, Spelling::Toml);
     let places: Vec<&str> = message.lines().filter(|line| line.starts_with("watch.toml:")).collect();
     let expected = [
@@ -579,7 +581,7 @@ proptest! {
     #[test]
     fn no_text_panics(
         text in "[\\PC\n]{0,200}",
-        near in "([\\[\\]{}:,\"'&*!|>#=\n -]|actions|filter|args|guard|allow|email|\\.|é|[0-9a-f]|\\\\){0,80}",
+        near in "([\\[\\]{}:,\"'&*!|>#=\n -]|actions|filter|args|guard|allow|\\.|é|[0-9a-f]|\\\\){0,80}",
     ) {
         fuzz_config(text.as_bytes());
         fuzz_config(near.as_bytes());

@@ -1,5 +1,5 @@
-//! YAML 1.2 with its core schema, as a tree. Aliases are followed up to a bound, so that a small text cannot become a
-//! large tree; a key that stands twice is an error.
+//! YAML 1.2 with its core schema, as a tree. Aliases are followed up to a bound, so that a small text cannot
+//! become a large tree; a key that stands twice is an error.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -157,7 +157,8 @@ impl Reader<'_> {
     /// A complete value goes to where it belongs.
     fn add(&mut self, node: Spanned<Node>, anchor: usize) -> Result<(), Wrong> {
         if anchor != 0 {
-            // What is anchored is copied once here: that is at most the file's size for each level of nesting.
+            // What is anchored is copied once here: that is at most the file's size for each level of
+            // nesting.
             let weight = weight(&node.value);
             self.aliased += weight;
             if self.aliased > MOST_ALIASED {

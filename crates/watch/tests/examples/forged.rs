@@ -50,7 +50,8 @@ fn payloads() -> Vec<String> {
     plain.chain(padded).collect()
 }
 
-/// An example, and the lines of its service, with "{p}" where the client chooses and "{r}" where its address stands.
+/// An example, and the lines of its service, with "{p}" where the client chooses and "{r}" where its address
+/// stands.
 const SERVICES: &[(&str, Format, &[&str])] = &[
     (
         "sshd.toml",
@@ -60,25 +61,30 @@ const SERVICES: &[(&str, Format, &[&str])] = &[
             "Nov 21 08:00:00 gw sshd[1]: Invalid user {p} from {r}",
             "Nov 21 08:00:00 gw sshd[1]: Invalid user {p} from host.example",
             "Nov 21 08:00:00 gw sshd[1]: Failed password for invalid user {p} from {r} port 40000 ssh2",
+            "Nov 21 08:00:00 gw sshd[1]: Failed publickey for invalid user {p} from {r} port 40000 ssh2",
             "Nov 21 08:00:00 gw sshd[1]: Failed none for invalid user {p} from {r} port 40000 ssh2",
-            "Nov 21 08:00:00 gw sshd[1]: Failed publickey for invalid user {p} from {r} port 40000 ssh2: RSA SHA256:abc",
-            "Nov 21 08:00:00 gw sshd[1]: Failed hostbased for invalid user {p} from {r} port 40000 ssh2: RSA SHA256:abc, \
+            "Nov 21 08:00:00 gw sshd[1]: Failed publickey for invalid user {p} from {r} port 40000 ssh2: RSA \
+             SHA256:abc",
+            "Nov 21 08:00:00 gw sshd[1]: Failed hostbased for invalid user {p} from {r} port 40000 ssh2: RSA \
+             SHA256:abc, client user \"{p}\", client host \"h\"",
+            "Nov 21 08:00:00 gw sshd[1]: Failed hostbased for root from {r} port 40000 ssh2: RSA SHA256:abc, \
              client user \"{p}\", client host \"h\"",
-            "Nov 21 08:00:00 gw sshd[1]: Failed hostbased for root from {r} port 40000 ssh2: RSA SHA256:abc, client user \
-             \"{p}\", client host \"h\"",
             "Nov 21 08:00:00 gw sshd[1]: Connection closed by invalid user {p} {r} port 40000 [preauth]",
-            "Nov 21 08:00:00 gw sshd[1]: Connection reset by authenticating user {p} {r} port 40000 [preauth]",
-            "Nov 21 08:00:00 gw sshd[1]: Disconnected from invalid user {p} {r} port 40000 [preauth]",
-            "Nov 21 08:00:00 gw sshd[1]: Disconnecting invalid user {p} {r} port 40000: Too many authentication failures \
+            "Nov 21 08:00:00 gw sshd[1]: Connection reset by authenticating user {p} {r} port 40000 \
              [preauth]",
-            "Nov 21 08:00:00 gw sshd[1]: Disconnecting invalid user {p} {r} port 40000: Change of username or service not \
-             allowed: ({p},ssh-connection) -> ({p},ssh-connection) [preauth]",
-            "Nov 21 08:00:00 gw sshd[1]: error: maximum authentication attempts exceeded for invalid user {p} from {r} \
-             port 40000 ssh2 [preauth]",
+            "Nov 21 08:00:00 gw sshd[1]: Disconnected from invalid user {p} {r} port 40000 [preauth]",
+            "Nov 21 08:00:00 gw sshd[1]: Disconnecting invalid user {p} {r} port 40000: Too many \
+             authentication failures [preauth]",
+            "Nov 21 08:00:00 gw sshd[1]: Disconnecting invalid user {p} {r} port 40000: Change of username \
+             or service not allowed: ({p},ssh-connection) -> ({p},ssh-connection) [preauth]",
+            "Nov 21 08:00:00 gw sshd[1]: error: maximum authentication attempts exceeded for invalid user \
+             {p} from {r} port 40000 ssh2 [preauth]",
             "Nov 21 08:00:00 gw sshd[1]: error: PAM: Authentication failure for illegal user {p} from {r}",
-            "Nov 21 08:00:00 gw sshd[1]: error: PAM: Authentication failure for illegal user {p} from host.example",
+            "Nov 21 08:00:00 gw sshd[1]: error: PAM: Authentication failure for illegal user {p} from \
+             host.example",
             "Nov 21 08:00:00 gw sshd[1]: Bad protocol version identification '{p}' from {r} port 40000",
-            "Nov 21 08:00:00 gw sshd[1]: Unable to negotiate with {r} port 40000: no matching cipher found. Their offer: {p}",
+            "Nov 21 08:00:00 gw sshd[1]: Unable to negotiate with {r} port 40000: no matching cipher found. \
+             Their offer: {p}",
             "Nov 21 08:00:00 gw sshd[1]: Received disconnect from {r} port 40000:3: {p}: Auth fail [preauth]",
             "Nov 21 08:00:00 gw sshd[1]: Received disconnect from {r} port 40000:11: {p} [preauth]",
             "Nov 21 08:00:00 gw sshd[1]: refused connect from {p} ({r})",
@@ -88,12 +94,14 @@ const SERVICES: &[(&str, Format, &[&str])] = &[
         "postfix.toml",
         Format::Syslog,
         &[
-            "Nov 21 08:00:00 gw postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[{r}]: 554 5.7.1 <{p}>: Relay access \
-             denied; from=<{p}> to=<{p}> proto=ESMTP helo=<{p}>",
-            "Nov 21 08:00:00 gw postfix/smtpd[1]: warning: unknown[{r}]: SASL LOGIN authentication failed: {p}",
+            "Nov 21 08:00:00 gw postfix/smtpd[1]: NOQUEUE: reject: RCPT from unknown[{r}]: 554 5.7.1 <{p}>: \
+             Relay access denied; from=<{p}> to=<{p}> proto=ESMTP helo=<{p}>",
+            "Nov 21 08:00:00 gw postfix/smtpd[1]: warning: unknown[{r}]: SASL LOGIN authentication failed: \
+             {p}",
             "Nov 21 08:00:00 gw postfix/smtpd[1]: warning: unknown[{r}]: SASL LOGIN authentication failed: \
              authentication failure, sasl_username={p}",
-            "Nov 21 08:00:00 gw postfix/smtpd[1]: improper command pipelining after AUTH from unknown[{r}]: {p}",
+            "Nov 21 08:00:00 gw postfix/smtpd[1]: improper command pipelining after AUTH from unknown[{r}]: \
+             {p}",
             "Nov 21 08:00:00 gw postfix/postscreen[1]: PREGREET 14 after 0.08 from [{r}]:40000: {p}",
         ],
     ),
@@ -101,40 +109,39 @@ const SERVICES: &[(&str, Format, &[&str])] = &[
         "dovecot.toml",
         Format::Syslog,
         &[
-            "Nov 21 08:00:00 gw dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<{p}>, \
-             method=PLAIN, rip={r}, lip=10.0.0.1, TLS, session=<q454Xu/vMwBZApgg>",
-            "Nov 21 08:00:00 gw dovecot: imap-login: Aborted login (auth failed, 1 attempts): user=<{p}>, method=PLAIN, \
+            "Nov 21 08:00:00 gw dovecot: imap-login: Disconnected (auth failed, 1 attempts in 2 secs): \
+             user=<{p}>, method=PLAIN, rip={r}, lip=10.0.0.1, TLS, session=<q454Xu/vMwBZApgg>",
+            "Nov 21 08:00:00 gw dovecot: imap-login: Aborted login (auth failed, 1 attempts): user=<{p}>, \
+             method=PLAIN, rip={r}, lip=10.0.0.1",
+            "Nov 21 08:00:00 gw dovecot: imap-login: Disconnected (no auth attempts in 0 secs): user=<{p}>, \
              rip={r}, lip=10.0.0.1",
-            "Nov 21 08:00:00 gw dovecot: imap-login: Disconnected (no auth attempts in 0 secs): user=<{p}>, rip={r}, \
-             lip=10.0.0.1",
             "Nov 21 08:00:00 gw dovecot: auth: passwd-file({p},{r}): unknown user",
-            "Nov 21 08:00:00 gw dovecot: auth: sql({p},{r},<n4JLdHNVngZGpV2j>): Password mismatch (given password: {p})",
-            "Nov 21 08:00:00 gw dovecot: auth-worker(7): pam({p},{r}): pam_authenticate() failed: Authentication failure \
-             (password mismatch?)",
-            "Nov 21 08:00:00 gw auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot \
-             ruser={p} rhost={r}",
-            "Nov 21 08:00:00 gw auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot \
-             ruser={p} rhost=",
+            "Nov 21 08:00:00 gw dovecot: auth: sql({p},{r},<n4JLdHNVngZGpV2j>): Password mismatch (given \
+             password: {p})",
+            "Nov 21 08:00:00 gw dovecot: auth-worker(7): pam({p},{r}): pam_authenticate() failed: \
+             Authentication failure (password mismatch?)",
+            "Nov 21 08:00:00 gw auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 \
+             tty=dovecot ruser={p} rhost={r}",
+            "Nov 21 08:00:00 gw auth: pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 \
+             tty=dovecot ruser={p} rhost=",
         ],
     ),
     (
         "haproxy.toml",
         Format::Syslog,
-        &[
-            "Nov 21 08:00:00 gw haproxy[1]: {r}:40000 [21/Nov/2026:08:00:00.000] main main/<NOSRV> -1/-1/-1/-1/0 401 248 - - \
-           PR-- 0/0/0/0/0 0/0 \"GET {p} HTTP/1.1\"",
-        ],
+        &["Nov 21 08:00:00 gw haproxy[1]: {r}:40000 [21/Nov/2026:08:00:00.000] main main/<NOSRV> \
+             -1/-1/-1/-1/0 401 248 - - PR-- 0/0/0/0/0 0/0 \"GET {p} HTTP/1.1\""],
     ),
     (
         "nginx.toml",
         Format::Plain,
         &[
-            "2026/11/21 08:00:00 [error] 1#0: *1 user \"{p}\": password mismatch, client: {r}, server: s, request: \"GET \
-             {p} HTTP/1.1\", host: \"h\", referrer: \"{p}\"",
-            "2026/11/21 08:00:00 [error] 1#0: *1 user \"x\": password mismatch, client: {r}, server: s, request: \"GET \
-             / HTTP/1.1\", host: \"h\", referrer: \"{p}\"",
-            "2026/11/21 08:00:00 [error] 1#0: *1 open() \"/var/www/cgi-bin/{p}\" failed (2: No such file or directory), \
-             client: {r}, server: s, request: \"GET /cgi-bin/{p} HTTP/1.1\", host: \"h\"",
+            "2026/11/21 08:00:00 [error] 1#0: *1 user \"{p}\": password mismatch, client: {r}, server: s, \
+             request: \"GET {p} HTTP/1.1\", host: \"h\", referrer: \"{p}\"",
+            "2026/11/21 08:00:00 [error] 1#0: *1 user \"x\": password mismatch, client: {r}, server: s, \
+             request: \"GET / HTTP/1.1\", host: \"h\", referrer: \"{p}\"",
+            "2026/11/21 08:00:00 [error] 1#0: *1 open() \"/var/www/cgi-bin/{p}\" failed (2: No such file or \
+             directory), client: {r}, server: s, request: \"GET /cgi-bin/{p} HTTP/1.1\", host: \"h\"",
         ],
     ),
     (

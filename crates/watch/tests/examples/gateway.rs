@@ -1,5 +1,5 @@
-//! A real gateway's journal: 32 failures of sshd and 32 of an XMPP service, by eight clients, all with the gateway's own
-//! address. Each has to be counted for the client that it came from.
+//! A real gateway's journal: 32 failures of sshd and 32 of an XMPP service, by eight clients, all with the
+//! gateway's own address. Each has to be counted for the client that it came from.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,26 +52,27 @@ fn both_at_once() {
     assert_eq!(counted("gateway.toml"), eight(8));
 }
 
-/// A session of hours: with `option logasap` the line comes when the connection is made, with a "+" at its time.
+/// A session of hours: with `option logasap` the line comes when the connection is made, with a "+" at its
+/// time.
 #[test]
 fn a_long_session_is_known_by_the_line_at_its_start() {
     let mut example = Example::new("haproxy-xmpp.toml");
     example.record(
         Format::Syslog,
-        "Nov 21 08:00:00 gw haproxy[1]: 203.0.113.9:40000 [21/Nov/2026:08:00:00.000] xmpp_in xmpp[10.0.0.1:50000]/xmpp \
-         1/0/+4 +11 -- 1/1/0/0/0 0/0",
+        "Nov 21 08:00:00 gw haproxy[1]: 203.0.113.9:40000 [21/Nov/2026:08:00:00.000] xmpp_in \
+         xmpp[10.0.0.1:50000]/xmpp 1/0/+4 +11 -- 1/1/0/0/0 0/0",
         &[],
     );
-    let failure = "prosody[2]: c2s: Failed authentication attempt (not-authorized) for user a@example.org from IP: \
-                   10.0.0.1 port 50000";
+    let failure = "prosody[2]: c2s: Failed authentication attempt (not-authorized) for user a@example.org \
+     from IP: 10.0.0.1 port 50000";
     example.record(Format::Syslog, &format!("Nov 21 13:00:00 gw {failure}"), &[]);
     assert_eq!(example.deeds().counted, ["203.0.113.9"]);
 
     // The port is used again: the newer line counts.
     example.record(
         Format::Syslog,
-        "Nov 21 14:00:00 gw haproxy[1]: 203.0.113.7:40001 [21/Nov/2026:14:00:00.000] xmpp_in xmpp[10.0.0.1:50000]/xmpp \
-         1/0/+4 +11 -- 1/1/0/0/0 0/0",
+        "Nov 21 14:00:00 gw haproxy[1]: 203.0.113.7:40001 [21/Nov/2026:14:00:00.000] xmpp_in \
+         xmpp[10.0.0.1:50000]/xmpp 1/0/+4 +11 -- 1/1/0/0/0 0/0",
         &[],
     );
     example.record(Format::Syslog, &format!("Nov 21 14:00:01 gw {failure}"), &[]);

@@ -1,5 +1,5 @@
-//! fail2ban's labelled lines. For a line that is labelled a failure, an example blames exactly the labelled address, or
-//! nobody where a reason is given here; for any other line nobody; and never another address.
+//! fail2ban's labelled lines. For a line that is labelled a failure, an example blames exactly the labelled
+//! address, or nobody where a reason is given here; for any other line nobody; and never another address.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -190,8 +190,8 @@ fn nginx() {
     assert_eq!(counts, [(8, 1), (12, 0), (8, 0), (4, 0)]);
 }
 
-/// fail2ban's own log has a date and no host in front of the message, which the example is not given: its source is the
-/// journal, or syslog.
+/// fail2ban's own log has a date and no host in front of the message, which the example is not given: its
+/// source is the journal, or syslog.
 #[test]
 fn recidive() {
     let cut = |line: &str| match line.split_once(" fail2ban.actions") {

@@ -1,6 +1,7 @@
 //! That the shipped files are sound, say the same in all spellings, and ban when they say.
 
 use std::fs;
+use std::path::Path;
 
 use unmasq_entry::format::Format;
 use unmasq_watch::config::{Config, Spelling};
@@ -21,6 +22,24 @@ fn every_example_compiles_without_a_warning() {
             Program::compile(&loaded).unwrap_or_else(|problems| panic!("{}", loaded.show(problems)));
         assert!(compiled.warnings.is_empty(), "{}", loaded.show(compiled.warnings));
     }
+}
+
+/// All that Pyruse has, in one file; only the two commands that are not run are warned of, and a field that
+/// nothing sets.
+#[test]
+fn a_large_configuration_of_pyruses_kind_is_read_as_it_is() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pyruse-style.json");
+    let loaded = Config::load(&file).unwrap_or_else(|error| panic!("{error}"));
+    let steps: usize = loaded.config.chains.iter().map(|chain| chain.steps.len()).sum();
+    assert_eq!((loaded.config.chains.len(), steps), (29, 79));
+    assert_eq!(loaded.config.encoding, "iso-8859-15");
+    let said = loaded.show(loaded.warnings.clone()).to_string();
+    assert_eq!(said.matches("this command is not run").count(), 2, "{said}");
+    assert_eq!(loaded.warnings.len(), 2, "{said}");
+    let compiled = Program::compile(&loaded).unwrap_or_else(|problems| panic!("{}", loaded.show(problems)));
+    let said = loaded.show(compiled.warnings).to_string();
+    assert!(said.contains("nothing sets the field \"gateway\""), "{said}");
+    assert_eq!(said.matches("warning:").count(), 1, "{said}");
 }
 
 #[test]
