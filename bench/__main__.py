@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import events, imports, memory, stores
+from . import events, imports, memory, stores, watch
 from .machine import describe, output, package_versions
 
 HERE = Path(__file__).parent
@@ -18,6 +18,7 @@ PARTS = {
     "stores": ("Storage", stores, []),
     "imports": ("Import", imports, ["zstd", "grep"]),
     "memory": ("Memory at a million live flows", memory, []),
+    "watch": ("Watch", watch, ["ripgrep", "nftables"]),
 }
 
 
