@@ -65,7 +65,7 @@ pub(crate) fn action(args: &mut Args<'_, '_>, around: &mut Surroundings) -> Opti
         }
         "action_dailyReport" => report(args),
         "action_dnatCapture" => capture(args, around).map(|capture| Action::Capture(Box::new(capture))),
-        "action_dnatReplace" => replace(args).map(|replace| Action::Replace(Box::new(replace))),
+        "action_dnatReplace" => Some(Action::Replace(Box::new(replace(args)))),
         "action_email" => {
             let message = args.template("message");
             let subject = args.optional_text("subject").unwrap_or("Pyruse Notification");
@@ -155,7 +155,7 @@ fn source(args: &mut Args<'_, '_>, field: &'static str, constant: &'static str) 
     Source { field, constant: node.map(|node| literal(&node.value)).filter(|l| *l != Literal::Null) }
 }
 
-fn replace(args: &mut Args<'_, '_>) -> Option<ReplaceStep> {
+fn replace(args: &mut Args<'_, '_>) -> ReplaceStep {
     let saddr_into = args.saved_field("saddrInto");
     let sport_into = args.saved_field("sportInto");
     if saddr_into.is_none() && sport_into.is_none() {
@@ -181,7 +181,7 @@ fn replace(args: &mut Args<'_, '_>) -> Option<ReplaceStep> {
     for name in [EVIDENCE, MASKED] {
         args.set(name);
     }
-    Some(ReplaceStep { asked, subset, saddr_into, sport_into, wait, on_timeout })
+    ReplaceStep { asked, subset, saddr_into, sport_into, wait, on_timeout }
 }
 
 fn ban(

@@ -129,10 +129,8 @@ fn pcre(args: &mut Args<'_, '_>, patterns: &mut Patterns) -> Option<Filter> {
             && let Some(extra) = names.get(patterns.all[pattern].groups())
         {
             let (names, groups) = (names.len(), patterns.all[pattern].groups());
-            args.error(
-                &extra.span,
-                format!("save names {names} fields, but the expression has {groups} groups"),
-            );
+            let groups = if groups == 1 { "1 group".to_owned() } else { format!("{groups} groups") };
+            args.error(&extra.span, format!("save names {names} fields, but the expression has {groups}"));
         }
         for (index, name) in names.iter().enumerate() {
             // Null leaves a group out.

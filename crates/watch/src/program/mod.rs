@@ -20,6 +20,8 @@ mod known_fields;
 mod source_text;
 pub(crate) mod step;
 mod suggest;
+#[cfg(test)]
+mod tests;
 
 use unmasq_diagnostic::Problem;
 use unmasq_dialect::Pattern;

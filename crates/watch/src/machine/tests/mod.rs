@@ -1,6 +1,8 @@
 //! A pretended world, and what the tests of the machine share.
 
+mod actions;
 mod filters;
+mod scenario;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -118,22 +120,6 @@ pub(super) fn machine(actions: &str) -> Machine {
     let loaded = Config::parse(Path::new("test.json"), &text, Spelling::Json).expect("a configuration");
     let compiled = Program::compile(&loaded).unwrap_or_else(|problems| panic!("{}", loaded.show(problems)));
     Machine::in_zone(Arc::new(compiled.program), TimeZone::UTC)
-}
-
-/// What `check` says of chains in Pyruse's spelling: each problem's message, warnings marked.
-pub(super) fn problems(actions: &str) -> Vec<String> {
-    let text = format!("{{\"actions\": {actions}}}");
-    let loaded = Config::parse(Path::new("test.json"), &text, Spelling::Json).expect("a configuration");
-    let problems = match Program::compile(&loaded) {
-        Ok(compiled) => compiled.warnings,
-        Err(problems) => problems,
-    };
-    let shown = loaded.show(problems);
-    let lines = shown.problems().map(|(line, column, problem)| {
-        let kind = if problem.is_error() { "" } else { "warning: " };
-        format!("{line}:{column}: {kind}{}", problem.message)
-    });
-    lines.collect()
 }
 
 /// An entry of these fields.
