@@ -83,6 +83,8 @@ impl Store {
         if found.core.instance == [0; 16] {
             found.core.instance = instance()?;
             append(store.buffer(found.core.clock), &Change::Instance(found.core.instance));
+            // Before any mail gets its name from it.
+            store.write_open()?;
         }
         if !found.is_new {
             let snapshot = store.snapshot(&mut found.core, generation, &found.captures);

@@ -205,7 +205,6 @@ fn a_mail_has_one_name_however_often_its_entry_is_read() {
     let directory = tempfile::tempdir().unwrap();
     let (mut state, _) = State::open(directory.path(), Limits::default()).unwrap();
     let now = Timestamp::from_seconds(1000);
-    state.commit::<u64>(&[], []).unwrap();
     let first = state.next_mail("a[1]", Some(b"s=1;i=7"), now);
     let others = [
         state.next_mail("a[2]", Some(b"s=1;i=7"), now),
