@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use unmasq_source::{Position, Source as _, Start};
+use unmasq_source::{Source as _, Start};
 
 use crate::support::{follow, message};
 
@@ -45,7 +45,7 @@ fn reader_process() {
         lines.extend(reader.messages_now());
         let position = serde_json::to_string(&reader.position()).unwrap();
         for notice in reader.notices() {
-            eprintln!("{notice}");
+            eprintln!("before {}: {notice}", lines[0]);
         }
         assert!(reader.source.counts().entries > 0);
         // One write: lines and position are there together or not at all.
@@ -88,7 +88,7 @@ fn start_reader(folder: &Path) -> Child {
         .args(["--exact", "stress::reader_process", "--nocapture"])
         .env(READER, folder)
         .stdout(Stdio::null())
-        .stderr(File::create(folder.join("notices")).expect("a file"))
+        .stderr(OpenOptions::new().create(true).append(true).open(folder.join("notices")).expect("a file"))
         .process_group(0)
         .spawn()
         .expect("this program")
@@ -219,14 +219,22 @@ fn every_line_is_seen_exactly_once(rotation: Rotation, seed: u64) {
     if wrong.is_some() || seen.len() as u64 != writer.next {
         let at = wrong.unwrap_or(seen.len());
         let around = &seen[at.saturating_sub(3)..(at + 3).min(seen.len())];
-        let place: Vec<Position> = whole_frames(&folder.path().join("seen"))
+        // The frame that begins wrongly or holds the wrong line, and those beside it.
+        let frames = whole_frames(&folder.path().join("seen"));
+        let mut lines_before = 0;
+        let holds = frames.iter().position(|(lines, _)| {
+            lines_before += lines.split(' ').count();
+            lines_before > at
+        });
+        let holds = holds.unwrap_or(frames.len());
+        let beside: Vec<_> = frames[holds.saturating_sub(2)..(holds + 2).min(frames.len())]
             .iter()
-            .filter_map(|(_, position)| serde_json::from_str(position).ok())
+            .map(|(lines, position)| format!("{}: {position}", lines.get(..8).unwrap_or(lines)))
             .collect();
         panic!(
-            "{rotation:?}, seed {seed}: line {at} of {} is not there once, but {around:?}; {:?}\n{}",
+            "{rotation:?}, seed {seed}: line {at} of {} is not there once, but {around:?}\n{}\n{}",
             writer.next,
-            place.last(),
+            beside.join("\n"),
             fs::read_to_string(folder.path().join("notices")).unwrap_or_default()
         );
     }

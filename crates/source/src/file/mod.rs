@@ -167,8 +167,8 @@ impl Followed {
     fn try_find(&mut self) -> io::Result<bool> {
         let Some(place) = self.sought.clone() else { return Ok(self.current.is_some()) };
         for _ in 0..20 {
-            let members = family::members(&self.path)?;
-            if let Some((member, current)) = holder(&members, &place)? {
+            let Search { members, holder } = search(&self.path, &place)?;
+            if let Some((member, current)) = holder {
                 if !member.is_current() {
                     let (name, older) = (&self.decoder.meter.name, member.path.display());
                     let notice = Notice::note(format!("{name}: rotated meanwhile, reads on in {older}"));
@@ -237,8 +237,9 @@ impl Followed {
             }
             Ok(count)
         })?;
-        if at == 0 && count > 0 {
-            // It may have been copied and emptied since it was found to be the next one: then the copy is the next.
+        if self.decoder.records.offset() == 0 && count > 0 {
+            // It may have been copied and emptied since it was found to be the next one: then the copy is the next. Half
+            // a line is not enough to tell it by.
             is_emptied |= !self.is_next_after_before()?;
         }
         Ok(match count {
@@ -251,17 +252,29 @@ impl Followed {
     /// Does the current file follow the one that was read before it?
     fn is_next_after_before(&self) -> io::Result<bool> {
         let (Some(current), Some(before)) = (&self.current, &self.before) else { return Ok(true) };
-        let members = family::members(&self.path)?;
-        let Some((older, _)) = holder(&members, before)? else { return Ok(true) };
+        let Search { members, holder: Some((older, _)) } = search(&self.path, before)? else {
+            return Ok(true);
+        };
         let next = family::next_after(&members, older.identity, older.written);
         Ok(next.is_none_or(|next| next.identity == current.identity))
     }
 
     /// The current file has nothing more: is there a newer one?
     fn at_end(&mut self) -> More {
-        if self.next.is_some() {
-            // Seen before the last read, so that this was the end. What has no line end will never get one.
-            return More::Over;
+        if let (Some(current), Some(next)) = (&self.current, &self.next) {
+            let at = self.decoder.records.read_offset();
+            let is_copy = current.is_copy_of(next, at);
+            // Asked last: the file that is next is emptied only after its copy is complete.
+            return match current.file.metadata() {
+                Ok(metadata) if metadata.len() > at => More::Some,
+                _ if is_copy => {
+                    self.switch_to_original();
+                    More::Some
+                }
+                // The next was seen before the last read, so that this was the end. What has no line end will never
+                // get one.
+                _ => More::Over,
+            };
         }
         // What was written since the last read is read now; what is written from here on will wake us.
         if self.watch.drain() {
@@ -308,17 +321,21 @@ impl Followed {
         Ok(None)
     }
 
-    fn switch(&mut self) {
-        let (Some(mut next), Some(old)) = (self.next.take(), &self.current) else { return };
+    /// The copy was read before the file itself is emptied: what was written since the copy is in the file.
+    fn switch_to_original(&mut self) {
+        let (Some(mut next), Some(copy)) = (self.next.take(), &self.current) else { return };
         let (offset, line) = (self.decoder.records.offset(), self.decoder.records.line());
-        if old.is_copy_of(&next, offset) {
-            // The copy was read before the file is emptied: what was written since the copy is still there.
-            next.head.clone_from(&old.head);
-            self.decoder.records.restart(offset, line);
-        } else {
-            self.before = Some(self.place());
-            self.decoder.records.restart(0, 0);
-        }
+        let length = copy.head.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+        next.head = copy.head[..length].to_vec();
+        self.decoder.records.restart(offset, line);
+        self.current = Some(next);
+        self.watch_files();
+    }
+
+    fn switch(&mut self) {
+        let Some(next) = self.next.take() else { return };
+        self.before = Some(self.place());
+        self.decoder.records.restart(0, 0);
         self.current = Some(next);
         if self.obstacle.take().is_some() {
             self.note(Notice::note(format!("{}: is read now", self.decoder.meter.name)));
@@ -334,14 +351,12 @@ impl Followed {
         self.next = None;
         let place = self.place();
         let Some(mut current) = self.current.take() else { return };
-        let copy = family::members(&self.path).and_then(|members| {
-            let found = holder(&members, &place)?;
-            Ok(found.map(|(member, copy)| (member.path.clone(), copy)))
-        });
+        let copy = search(&self.path, &place);
         let name = self.decoder.meter.name.clone();
-        if let Ok(Some((path, copy))) = copy {
+        if let Ok(Search { holder: Some((member, copy)), .. }) = copy {
             self.decoder.records.restart(place.offset, place.line);
-            self.note(Notice::note(format!("{name}: was emptied, {} is read first", path.display())));
+            let notice = format!("{name}: was emptied, {} is read first", member.path.display());
+            self.note(Notice::note(notice));
             self.current = Some(copy);
         } else {
             self.decoder.records.restart(0, 0);
@@ -444,23 +459,51 @@ impl Current {
     }
 }
 
-/// The file that holds a place: the same inode with the same first bytes, or else a copy with these.
-fn holder<'m>(members: &'m [Member], place: &FilePosition) -> io::Result<Option<(&'m Member, Current)>> {
+/// The family of a file, and its member that holds a place: the same inode with the same first bytes, or else a copy
+/// with these.
+struct Search {
+    members: Vec<Member>,
+    holder: Option<(Member, Current)>,
+}
+
+/// Searches until nothing is renamed meanwhile.
+fn search(path: &Path, place: &FilePosition) -> io::Result<Search> {
+    let mut tries = 0;
+    loop {
+        let members = family::members(path)?;
+        let (holder, is_steady) = holder(&members, place)?;
+        tries += 1;
+        if holder.is_some() || is_steady || tries == 100 {
+            return Ok(Search { members, holder });
+        }
+    }
+}
+
+/// The member that holds a place; and false if a file was renamed or emptied before it could be looked at.
+fn holder(members: &[Member], place: &FilePosition) -> io::Result<(Option<(Member, Current)>, bool)> {
+    let mut is_steady = true;
     if place.inode == 0 {
-        return Ok(None);
+        return Ok((None, is_steady));
     }
     let identity = Identity { device: place.device, inode: place.inode };
     let itself = members.iter().filter(|member| member.identity == identity);
     // The newest copy first: files can all begin with the same heading.
     let copies = members.iter().rev().filter(|member| member.identity != identity && place.offset > 0);
     for member in itself.chain(copies).filter(|member| member.size >= place.offset) {
-        let Some(file) = member.open()? else { continue };
-        let head = read_head(&file, place.offset)?;
-        if hash(&head) == place.head {
-            return Ok(Some((member, Current::new(file, head)?)));
+        let Some(file) = member.open()? else {
+            is_steady = false;
+            continue;
+        };
+        match read_head(&file, place.offset) {
+            Ok(head) if hash(&head) == place.head => {
+                return Ok((Some((member.clone(), Current::new(file, head)?)), is_steady));
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => is_steady = false,
+            Err(e) => return Err(e),
         }
     }
-    Ok(None)
+    Ok((None, is_steady))
 }
 
 /// The bytes that a place in a file is known by: the first ones before it.
