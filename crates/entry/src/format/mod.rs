@@ -11,8 +11,8 @@
 //! | [`Format::JsonLines`] | the object's members; those of inner objects as `outer.inner` |
 //! | [`Format::JournalExport`], [`Format::JournalJson`] | the journal's, with the types of [`crate::journal_fields`] |
 //!
-//! Only fields that some chain uses are filled in. A line that is not UTF-8 is decoded as a whole with the 8-bit
-//! encoding of the [`Context`].
+//! Only fields that some chain uses are filled in. A line that is not UTF-8 is decoded as a whole with the
+//! 8-bit encoding of the [`Context`].
 //!
 //! ```
 //! use unmasq_entry::format::{Context, Format, Parser, Record};
@@ -41,6 +41,9 @@ use unmasq_flow::Timestamp;
 
 use crate::{Entry, Fields, Value};
 use stamp::Stamps;
+
+/// Lines that [`Format::guess`] looks at.
+const GUESSED: usize = 64;
 
 /// How records are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,7 +91,9 @@ impl Format {
             Self::JsonLines
         } else if line.starts_with(b"__CURSOR=") || line.starts_with(b"__REALTIME_TIMESTAMP=") {
             Self::JournalExport
-        } else if syslog::is_likely(line) {
+        } else if start.split(|&byte| byte == b'\n').take(GUESSED).any(syslog::is_likely) {
+            // A log may begin with a comment or with the rest of a message. Lines without a header are
+            // messages as a whole in this format, too, so nothing is lost.
             Self::Syslog
         } else {
             Self::Plain
@@ -112,8 +117,8 @@ pub struct Context {
     pub encoding: Encoding,
     /// The zone of times that name none.
     pub zone: TimeZone,
-    /// The newest that a record can be: a time without a year is of the last year that puts it no more than a day
-    /// after this. The wall clock for what is written now, the file's last change for an old one.
+    /// The newest that a record can be: a time without a year is of the last year that puts it no more than a
+    /// day after this. The wall clock for what is written now, the file's last change for an old one.
     pub latest: Timestamp,
 }
 
@@ -199,8 +204,8 @@ impl Parser {
         self.stamps.set_latest(latest);
     }
 
-    /// Fills `entry`, which is cleared already, with what the record says. On an error it is empty. Hot; guarded by
-    /// `benches/read.rs` of `unmasq-source`.
+    /// Fills `entry`, which is cleared already, with what the record says. On an error it is empty. Hot;
+    /// guarded by `benches/read.rs` of `unmasq-source`.
     pub fn parse(
         &mut self,
         record: Record<'_>,
@@ -271,5 +276,25 @@ pub fn fuzz_format(data: &[u8]) {
     let mut from = 0;
     while let export::Extent::Record { next, .. } = export::extent(&data[from..], true, data.len()) {
         from += next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_guessed_from_the_first_lines() {
+        for (start, format) in [
+            ("{\"a\":1}\n", Format::JsonLines),
+            ("{\"__REALTIME_TIMESTAMP\":\"1\"}\n", Format::JournalJson),
+            ("__CURSOR=s=1\n", Format::JournalExport),
+            ("<38>sshd[7]: text\n", Format::Syslog),
+            ("# a comment\n\nNov 21 08:57:28 gw sshd[7]: text\n", Format::Syslog),
+            ("192.0.2.1 - - [21/Nov/2026:08:57:28 +0000] \"GET / HTTP/1.1\" 200 1\n", Format::Plain),
+            ("", Format::Plain),
+        ] {
+            assert_eq!(Format::guess(start.as_bytes()), format, "{start}");
+        }
     }
 }
