@@ -6,10 +6,10 @@ use anyhow::Context;
 use crossbeam_channel::{Receiver, unbounded};
 use unmasq_flow::Timestamp;
 use unmasq_watch::bans::Placed;
-use unmasq_watch::config::{self, Config};
+use unmasq_watch::config::Config;
 use unmasq_watch::enforce::{self, Element, Enforcer};
 use unmasq_watch::journal_log::{Level, Log, Record, Target};
-use unmasq_watch::mail::{Login, Message, News, Outbox, Sendmail, Smtp, Tls, Transport, host_name};
+use unmasq_watch::mail::{Message, News, Outbox, Transport};
 use unmasq_watch::metrics::Metrics;
 
 use super::effect::{At, Banning, Effect, Hands};
@@ -33,7 +33,8 @@ pub(crate) struct Live {
 impl Live {
     /// Opens log, outbox and enforcer.
     pub(crate) fn open(config: &Config, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let outbox = Outbox::open(config.storage.join("mail"), &transport(config)?)?;
+        let outbox =
+            Outbox::open(config.storage.join("mail"), &Transport::configured(&config.email.transport)?)?;
         let (tell, reports) = unbounded();
         let enforcer = Enforcer::start(enforce::Options::default(), move |report| {
             // The watch may be gone by now.
@@ -56,7 +57,7 @@ impl Live {
 
     /// Takes up a changed configuration.
     pub(crate) fn reload(&mut self, config: &Config) -> anyhow::Result<()> {
-        self.outbox.set_transport(&transport(config)?)?;
+        self.outbox.set_transport(&Transport::configured(&config.email.transport)?)?;
         self.log = Log::open(&config.log.identifier, &target(config));
         self.from.clone_from(&config.email.from);
         self.to.clone_from(&config.email.to);
@@ -230,36 +231,4 @@ impl Live {
 
 fn target(config: &Config) -> Target {
     if config.log.journal { Target::Any } else { Target::Stderr }
-}
-
-/// How mail is sent, its password read.
-fn transport(config: &Config) -> anyhow::Result<Transport> {
-    Ok(match &config.email.transport {
-        config::Transport::Sendmail(argv) => Transport::Sendmail(Sendmail::new(argv.iter().cloned())),
-        config::Transport::Smtp(smtp) => {
-            let password = match &smtp.password {
-                None => None,
-                Some(config::Password::Given(password)) => Some(password.clone()),
-                Some(config::Password::File(path)) => {
-                    let text = std::fs::read_to_string(path).with_context(|| {
-                        format!("cannot read the relay's password from {}", path.display())
-                    })?;
-                    Some(text.lines().next().unwrap_or_default().to_owned())
-                }
-            };
-            let login = smtp.user.clone().map(|user| Login { user, password: password.unwrap_or_default() });
-            Transport::Smtp(Smtp {
-                host: smtp.host.clone(),
-                port: smtp.port,
-                tls: match smtp.tls {
-                    config::Tls::Starttls => Tls::Starttls,
-                    config::Tls::Implicit => Tls::Implicit,
-                    config::Tls::None => Tls::None,
-                },
-                login,
-                authority: smtp.ca_file.clone(),
-                hello: smtp.helo.clone().unwrap_or_else(host_name),
-            })
-        }
-    })
 }

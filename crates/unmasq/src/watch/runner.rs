@@ -138,6 +138,7 @@ impl Watch {
             plan,
         };
         watch.know_addresses();
+        watch.know_names();
         watch.restore_bans();
         Ok(watch)
     }
@@ -253,13 +254,7 @@ impl Watch {
         self.ticked = Instant::now();
         self.know_addresses();
         while let Ok(resolution) = self.resolutions.try_recv() {
-            match resolution.addresses {
-                Ok(addresses) => self.engine.world.guard.set_resolved(&resolution.name, addresses),
-                Err(error) => self.tell(
-                    Level::Warning,
-                    &format!("the allow list's {} cannot be looked up: {error}", resolution.name),
-                ),
-            }
+            self.resolved(resolution);
         }
         let now = self.engine.world.clock;
         if let Some(masking) = self.engine.world.feed.as_ref().and_then(super::feed::Feed::new_masking) {
@@ -277,6 +272,35 @@ impl Watch {
         self.engine.world.hands.hear();
         self.engine.world.hands.log.flush();
         self.count();
+    }
+
+    /// Waits, for a while, until the names of the allow list are known: until then they protect nobody.
+    fn know_names(&mut self) {
+        let began = Instant::now();
+        while self.engine.world.guard.unresolved().next().is_some() {
+            match self.resolutions.recv_timeout(LEAVE.saturating_sub(began.elapsed())) {
+                Ok(resolution) => self.resolved(resolution),
+                Err(_) => break,
+            }
+        }
+        let unknown: Vec<&str> = self.engine.world.guard.unresolved().collect();
+        if !unknown.is_empty() {
+            let message = format!(
+                "nothing is known of {} yet: as names of the allow list, they protect nobody",
+                unknown.join(", ")
+            );
+            self.tell(Level::Warning, &message);
+        }
+    }
+
+    fn resolved(&mut self, resolution: Resolution) {
+        match resolution.addresses {
+            Ok(addresses) => self.engine.world.guard.set_resolved(&resolution.name, addresses),
+            Err(error) => self.tell(
+                Level::Warning,
+                &format!("the allow list's {} cannot be looked up: {error}", resolution.name),
+            ),
+        }
     }
 
     /// Tells this host's addresses to the guard when they have changed.
@@ -401,11 +425,15 @@ impl Watch {
         descriptors.extend(world.remote.as_ref().map(unmasq_watch::client::remote::RemoteBook::descriptor));
         let mut polled: Vec<PollFd<'_>> =
             descriptors.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let log = world.hands.log.descriptor();
+        polled.extend(log.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
         // A wait of less than a millisecond would be a spin.
         let most = most.max(Duration::from_millis(1)).min(SECOND);
         let timeout =
             rustix::time::Timespec { tv_sec: most.as_secs() as i64, tv_nsec: i64::from(most.subsec_nanos()) };
-        match poll(&mut polled, Some(&timeout)) {
+        let polled = poll(&mut polled, Some(&timeout));
+        world.hands.log.flush();
+        match polled {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error).context("cannot wait for entries"),
         }
