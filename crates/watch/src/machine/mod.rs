@@ -12,6 +12,7 @@
 mod action;
 mod failure;
 mod filter;
+mod fuzz;
 mod literal;
 mod networks;
 #[cfg(test)]
@@ -30,6 +31,7 @@ pub use networks::{Networks, parse_network};
 pub use world::{Act, BanOrder, World};
 
 pub(crate) use filter::order_of_saves;
+pub(crate) use fuzz::fuzz_machine;
 
 use crate::client::{Client, Question};
 use crate::program::step::{Action, Next, OnTimeout, Work};

@@ -1,9 +1,11 @@
 //! From a configuration to a program: each step's arguments are read, the links resolved, and what cannot be meant is
 //! noted.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use unmasq_diagnostic::{Problem, line_and_column};
+use unmasq_entry::journal_fields::Kind;
 use unmasq_entry::{Fields, Slot};
 
 use super::actions::{ACTIONS, EVIDENCE, MASKED, Surroundings, action};
@@ -12,10 +14,11 @@ use super::chains::{Fork, Jump, Layout, Outline};
 use super::filters::{FILTERS, Patterns, filter};
 use super::flow::Flow;
 use super::known_fields::KnownFields;
-use super::step::{Action, Next, OnTimeout, Prefix, Step, Work};
+use super::step::{Action, Filter, Next, OnTimeout, Prefix, Step, Work};
 use super::suggest::did_you_mean;
 use super::{Compiled, DeadStep, Program, StepInfo};
-use crate::config::{self, Kind, Loaded, Spelling};
+use crate::config::{self, Loaded, Spelling};
+use crate::machine::Literal;
 
 /// What a step's arguments came to.
 struct Read {
@@ -52,12 +55,13 @@ pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
     }
 
     let mains: Vec<Next> = layout.mains.iter().map(|chain| layout.start_of(*chain)).collect();
-    let is_filter: Vec<bool> = steps.iter().map(|step| step.kind == Kind::Filter).collect();
+    let is_filter: Vec<bool> = steps.iter().map(|step| step.kind == config::Kind::Filter).collect();
     let flow = Flow::new(&layout.links, &mains, layout.start(), &is_filter);
     if !shared.problems.iter().any(Problem::is_error) {
         warn_of_unreachable(&outlines, &layout, &flow, &mut shared.problems);
         let known = KnownFields::of(&config.sources);
         warn_of_unset(&read, &layout, &flow, &known, &mut shared);
+        warn_of_types(&steps, &read, &known, &mut shared);
     }
     if shared.problems.iter().any(Problem::is_error) {
         return Err(shared.problems);
@@ -99,7 +103,7 @@ pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
 fn outline(chain: &config::Chain) -> Outline<'_> {
     let jump = |label: &config::Spanned<String>| label.span.clone();
     let forks = chain.steps.iter().map(|step| Fork {
-        is_filter: step.kind == Kind::Filter,
+        is_filter: step.kind == config::Kind::Filter,
         span: step.span.clone(),
         then: step.then.as_ref().map(|label| Jump { label: &label.value, span: jump(label) }),
         otherwise: step.otherwise.as_ref().map(|label| Jump { label: &label.value, span: jump(label) }),
@@ -113,7 +117,7 @@ fn read<'c>(
     patterns: &mut Patterns,
     around: &mut Surroundings,
 ) -> Read {
-    let (name, is_filter) = (step.name.value.as_str(), step.kind == Kind::Filter);
+    let (name, is_filter) = (step.name.value.as_str(), step.kind == config::Kind::Filter);
     let (ours, others) = if is_filter { (&FILTERS[..], &ACTIONS[..]) } else { (&ACTIONS[..], &FILTERS[..]) };
     let mut args = Args::new(step, shared);
     if !ours.contains(&name) {
@@ -195,6 +199,50 @@ fn warn_of_unset(read: &[Read], layout: &Layout, flow: &Flow, known: &KnownField
     }
 }
 
+/// Filters whose field has another type than they compare it with: nothing is converted, so they never pass.
+fn warn_of_types(steps: &[&config::Step], read: &[Read], known: &KnownFields, shared: &mut Shared<'_>) {
+    let set_by_steps: HashSet<Slot> = read.iter().flat_map(|step| step.sets.iter().copied()).collect();
+    for (step, read) in steps.iter().zip(read) {
+        let (Work::Filter(filter), Some((slot, span))) = (&read.work, read.reads.first()) else { continue };
+        let name = shared.fields.name(*slot);
+        let Some(kind) = known.kind(name).filter(|_| !set_by_steps.contains(slot)) else { continue };
+        let (is_number, is_text) = (kind == Kind::Integer, matches!(kind, Kind::Message | Kind::Text));
+        let fits = match filter {
+            Filter::EqualsText { .. } => is_text,
+            Filter::Equals { literal, .. }
+            | Filter::AtMost { literal, .. }
+            | Filter::AtLeast { literal, .. } => match literal {
+                Literal::Integer(_) | Literal::Float(_) | Literal::Bool(_) => is_number,
+                Literal::Text(_) => is_text,
+                Literal::Null | Literal::List(_) | Literal::Table => true,
+            },
+            Filter::In { values, .. } => {
+                let (has_texts, has_others) = (!values.texts.is_empty(), !values.others.is_empty());
+                values.null || is_text && has_texts || is_number && has_others || !has_texts && !has_others
+            }
+            Filter::PartOf { .. }
+            | Filter::InNetworks { .. }
+            | Filter::Pcre { .. }
+            | Filter::PcreAny { .. }
+            | Filter::UserExists { .. } => is_text,
+        };
+        if !fits {
+            let kind = match kind {
+                Kind::Integer => "an integer",
+                Kind::Message | Kind::Text => "text",
+                Kind::Uuid => "an identifier of 128 bits",
+                Kind::Time => "a time",
+                Kind::Span => "a duration",
+                Kind::Monotonic => "a monotonic time",
+                Kind::Bytes => "bytes",
+            };
+            let filter = &step.name.value;
+            let message = format!("{name} is {kind} and nothing is converted: this {filter} never passes");
+            shared.problems.push(Problem::warning(span.clone(), message));
+        }
+    }
+}
+
 fn places(chains: &[config::Chain], layout: &Layout, text: &str) -> Vec<StepInfo> {
     let mut infos = Vec::with_capacity(layout.links.len());
     for (chain, live) in chains.iter().zip(&layout.live) {
@@ -204,7 +252,7 @@ fn places(chains: &[config::Chain], layout: &Layout, text: &str) -> Vec<StepInfo
                 chain: chain.label.as_str().into(),
                 index,
                 name: step.name.value.as_str().into(),
-                is_filter: step.kind == Kind::Filter,
+                is_filter: step.kind == config::Kind::Filter,
                 line,
                 column,
             });

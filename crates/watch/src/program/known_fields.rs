@@ -1,5 +1,7 @@
 //! The fields that sources are known to bring.
 
+use unmasq_entry::journal_fields::{self, Kind};
+
 use crate::config::{RecordFormat, SourceConfig};
 
 /// What systemd.journal-fields(7) lists, and what python-systemd adds.
@@ -162,6 +164,12 @@ impl KnownFields {
         self.is_open
             || self.names.binary_search(&name).is_ok()
             || self.has_structured_data && name.starts_with("SD_")
+    }
+
+    /// What the field is in every entry that has it: its type in the journal, where no source has types of its own.
+    pub(crate) fn kind(&self, name: &str) -> Option<Kind> {
+        let is_typed = !self.is_open && self.names.binary_search(&name).is_ok();
+        is_typed.then(|| journal_fields::kind(name))
     }
 
     /// The names that are known.

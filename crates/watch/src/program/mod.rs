@@ -23,6 +23,8 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use unmasq_diagnostic::Problem;
 use unmasq_dialect::Pattern;
 use unmasq_entry::{Fields, Slot};
@@ -30,7 +32,7 @@ use unmasq_entry::{Fields, Slot};
 pub use step::{IfShared, OnTimeout, Prefix, StepId};
 
 use crate::client::Subset;
-use crate::config::Loaded;
+use crate::config::{Config, Loaded, Spelling};
 use step::{Action, Next, Step, Work};
 
 /// Compiled chains.
@@ -191,5 +193,23 @@ impl Program {
         })?;
         let main = self.main_labels.iter().position(|label| *label == place.main)?;
         Some(Resume { step, main: main as u32 })
+    }
+}
+
+/// Reads any bytes as a configuration in every spelling, compiles it, draws it, and runs an entry through it; for
+/// fuzzing.
+pub fn fuzz_program(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    for (name, spelling) in
+        [("f.json", Spelling::Json), ("f.toml", Spelling::Toml), ("f.yaml", Spelling::Yaml)]
+    {
+        let Ok(loaded) = Config::parse(Path::new(name), text, spelling) else { continue };
+        match Program::compile(&loaded) {
+            Ok(compiled) => {
+                drop(compiled.program.dot());
+                crate::machine::fuzz_machine(compiled.program);
+            }
+            Err(problems) => drop(loaded.show(problems).to_string()),
+        }
     }
 }

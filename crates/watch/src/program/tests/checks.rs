@@ -274,6 +274,21 @@ fn a_field_must_be_set_before_it_is_used() {
 }
 
 #[test]
+fn a_constant_of_another_type_than_the_field_is_warned_of() {
+    let warns = |name: &str, args: &str| !of_args(name, args).is_empty();
+    assert_eq!(
+        of_args("filter_equals", r#"{"field": "PRIORITY", "value": "4"}"#),
+        ["warning: PRIORITY is an integer and nothing is converted: this filter_equals never passes"]
+    );
+    assert!(warns("filter_pcre", r#"{"field": "_BOOT_ID", "re": "a"}"#));
+    assert!(warns("filter_greaterOrEquals", r#"{"field": "MESSAGE", "value": 4}"#));
+    assert!(warns("filter_in", r#"{"field": "_UID", "values": ["root"]}"#));
+    assert!(!warns("filter_in", r#"{"field": "_UID", "values": ["root", 0]}"#));
+    assert!(!warns("filter_greaterOrEquals", r#"{"field": "PRIORITY", "value": 4.5}"#));
+    assert!(!warns("filter_pcre", r#"{"field": "_HOSTNAME", "re": "a"}"#));
+}
+
+#[test]
 fn json_lines_can_bring_any_field_and_plain_lines_hardly_any() {
     let text = |source: &str| {
         format!(

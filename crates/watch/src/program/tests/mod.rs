@@ -5,7 +5,9 @@ mod interpreter;
 
 use std::path::Path;
 
-use super::{Compiled, Program};
+use proptest::prelude::*;
+
+use super::{Compiled, Program, fuzz_program};
 use crate::config::{Config, Loaded, Spelling};
 
 fn loaded(text: &str, spelling: Spelling) -> Loaded {
@@ -36,4 +38,24 @@ fn said(text: &str, spelling: Spelling) -> Vec<String> {
         format!("{line}:{column}: {kind}{}", problem.message)
     });
     lines.collect()
+}
+
+proptest! {
+    #[test]
+    fn no_configuration_panics(text in "\\PC{0,200}") {
+        fuzz_program(text.as_bytes());
+    }
+
+    #[test]
+    fn no_step_panics(
+        name in "filter_(equals|in|pcre|pcreAny|inNetworks|lowerOrEquals|userExists)|action_(log|nftBan|dnatReplace|dnatCapture|dailyReport|counterRaise|ipsetBan|email)",
+        args in proptest::collection::vec(
+            ("field|value|values|re|save|nets|message|level|IP|nftSetIPv4|nftSetIPv6|ipSetIPv4|ipSetIPv6|addr|saddr|saddrInto|counter|for|keepSeconds|waitSeconds|prefix|port",
+             r#"null|true|-?[0-9]{1,3}|"[A-Za-z0-9 {}:.()|*/]{0,12}"|"ip a b"|\["(a)", "10.0.0.0/8"\]|\{"ipv6": 64\}"#), 0..8),
+    ) {
+        let kind = &name[..6];
+        let args: Vec<String> = args.iter().map(|(key, value)| format!("{key:?}: {value}")).collect();
+        let step = format!(r#"{{"{kind}": "{name}", "args": {{{}}}}}"#, args.join(", "));
+        fuzz_program(format!(r#"{{"actions": {{"c": [{step}, {step}]}}}}"#).as_bytes());
+    }
 }
