@@ -9,6 +9,23 @@
 //!
 //! A source never blocks: [`Source::read`] gives an entry or says [`Read::Idle`]; then [`Source::descriptors`] and
 //! [`Source::wake`] say what to wait for.
+//!
+//! ```
+//! use unmasq_entry::format::Context;
+//! use unmasq_entry::{Entry, Fields};
+//! use unmasq_source::{Once, Read, Source};
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("auth.log");
+//! # std::fs::write(&path, "Nov 21 08:57:28 gw sshd[7]: Invalid user admin from 192.0.2.7\n").unwrap();
+//! let mut fields = Fields::default();
+//! let message = fields.slot("MESSAGE");
+//! let mut entry = Entry::new(&fields);
+//! let mut log = Once::open(&path, None, Context::default()).unwrap();
+//! assert_eq!(log.read(&mut entry, &fields).unwrap(), Read::Entry);
+//! assert_eq!(entry.text(message), Some("Invalid user admin from 192.0.2.7"));
+//! assert_eq!(log.position().unwrap().to_string(), "line 1");
+//! ```
 
 mod decoder;
 mod file;
@@ -105,13 +122,13 @@ pub struct Counts {
     pub bytes: u64,
     /// Records that could not be understood, and gave no entry.
     pub undecodable: u64,
-    /// Records longer than [`MOST_RECORD`] whose rest was cut off.
+    /// Records longer than [`MOST_RECORD`]: the rest of lines was cut off, journal records were left out.
     pub cut: u64,
     /// Records that were lost before they could be read, as far as the kernel tells.
     pub lost: u64,
 }
 
-/// Most bytes of one record; the rest of a longer one is left out.
+/// Most bytes of one record; the rest of a longer line is left out, a longer record of the journal's wholly.
 pub const MOST_RECORD: usize = 16 << 20;
 
 /// Something that the user may want to know, though reading goes on.

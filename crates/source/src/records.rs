@@ -60,6 +60,8 @@ pub(crate) struct Records {
     dropped: u64,
     /// Of these, what belongs to the first line of the chunk.
     dropped_first: u64,
+    /// A journal record that is too long is being passed over.
+    passing: Option<export::Passing>,
     offset: u64,
     line: u64,
 }
@@ -74,6 +76,7 @@ impl Records {
             rest: Vec::new(),
             dropped: 0,
             dropped_first: 0,
+            passing: None,
             offset,
             line,
         }
@@ -199,18 +202,45 @@ impl Records {
     }
 
     fn next_export(&mut self, is_end: bool) -> Option<Found<'_>> {
+        if self.passing.is_some() {
+            return self.pass_export();
+        }
         let unread = &self.chunk.bytes()[self.at..];
-        // What is longer than any record can be ends where it ends, be it decodable or not.
-        let is_all = is_end || unread.len() > MOST_RECORD;
-        let export::Extent::Record { length, next } = export::extent(unread, is_all, MOST_RECORD) else {
+        let export::Extent::Record { length, next } = export::extent(unread, is_end) else {
+            if unread.len() > MOST_RECORD {
+                self.passing = Some(export::Passing::default());
+                return self.pass_export();
+            }
             return None;
         };
         self.offset += next as u64;
         self.line += memchr::memchr_iter(b'\n', &unread[..next]).count() as u64;
         let start = self.at;
         self.at += next;
+        // Too long, and wholly there nevertheless: treated as those of which only a part is.
+        let is_cut = length > MOST_RECORD;
+        let length = if is_cut { 0 } else { length };
         let record = Record::Bytes(&self.chunk.bytes()[start..start + length]);
-        Some(Found { record, is_cut: false })
+        Some(Found { record, is_cut })
+    }
+
+    /// A journal record that is too long: nothing of it is kept.
+    fn pass_export(&mut self) -> Option<Found<'_>> {
+        let unread = &self.chunk.bytes()[self.at..];
+        // Blank lines before the record do not end it.
+        let is_first = self.dropped_first == 0;
+        let blank = unread.iter().take_while(|byte| is_first && **byte == b'\n').count();
+        let (passed, is_over) = export::pass(self.passing.as_mut()?, &unread[blank..]);
+        let passed = blank + passed;
+        self.line += memchr::memchr_iter(b'\n', &unread[..passed]).count() as u64;
+        self.at += passed;
+        self.dropped_first += passed as u64;
+        if !is_over {
+            return None;
+        }
+        self.offset += mem::take(&mut self.dropped_first);
+        self.passing = None;
+        Some(Found { record: Record::Bytes(&[]), is_cut: true })
     }
 }
 
@@ -295,6 +325,31 @@ mod tests {
         let found = records.next(false).unwrap();
         assert!(found.is_cut);
         assert_eq!(found.record.bytes().len(), MOST_RECORD - 1);
+    }
+
+    #[test]
+    fn a_journal_record_of_any_length_is_passed_over_with_all_that_is_in_it() {
+        for (is_binary, long) in [(true, MOST_RECORD), (false, MOST_RECORD), (true, MOST_RECORD + 700_000)] {
+            let long = vec![b'x'; long];
+            let mut data = b"\n__CURSOR=1\nB".to_vec();
+            if is_binary {
+                let forged = b"\n\n__CURSOR=2\n\n";
+                data.push(b'\n');
+                data.extend_from_slice(&((long.len() + forged.len()) as u64).to_le_bytes());
+                data.extend_from_slice(&long);
+                data.extend_from_slice(forged);
+            } else {
+                data.push(b'=');
+                data.extend_from_slice(&long);
+            }
+            data.extend_from_slice(b"\nC=1\n\n__CURSOR=3\n\n");
+            let found = cut(Format::JournalExport, &data, READ_BYTES);
+            let lines = memchr::memchr_iter(b'\n', &data).count() as u64;
+            let end = data.len() as u64;
+            let lengths: Vec<_> =
+                found.iter().map(|(bytes, offset, line)| (bytes.len(), *offset, *line)).collect();
+            assert_eq!(lengths, [(0, end - 12, lines - 2), (11, end, lines)]);
+        }
     }
 
     #[test]

@@ -57,8 +57,8 @@ enum Step<'r> {
     Fault(Fault),
 }
 
-/// Reads the field at `at`. `most`: no record has more bytes than this.
-fn step(bytes: &[u8], at: usize, most: usize) -> Step<'_> {
+/// Reads the field at `at`.
+fn step(bytes: &[u8], at: usize) -> Step<'_> {
     let rest = &bytes[at..];
     // The first of both: a name has no `=`, and the value of a text field has no line end.
     let Some(stop) = memchr::memchr2(b'=', b'\n', rest) else {
@@ -79,10 +79,11 @@ fn step(bytes: &[u8], at: usize, most: usize) -> Step<'_> {
         };
     }
     let Some((length, data)) = rest[stop + 1..].split_first_chunk::<8>() else { return Step::More };
-    let Some(length) = usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= most)
-    else {
+    let length = u64::from_le_bytes(*length);
+    if length > MOST_DATA {
         return Step::Fault(Fault::Length);
-    };
+    }
+    let length = length as usize;
     match data.get(length) {
         Some(b'\n') => Step::Field(Field { name, value: &data[..length], next: at + stop + 9 + length + 1 }),
         Some(_) => Step::Fault(Fault::Length),
@@ -105,6 +106,9 @@ fn texts<'r>(bytes: &'r [u8], at: usize, mut each: impl FnMut(&'r [u8], &'r [u8]
     start
 }
 
+/// The longest data that a length is believed of: the journal itself takes 768 MiB.
+const MOST_DATA: u64 = 1 << 30;
+
 /// The journal allows 64; room for other writers.
 const MOST_NAME: usize = 256;
 
@@ -118,6 +122,59 @@ fn name_length(line: &[u8]) -> usize {
     line.iter().take(MOST_NAME).take_while(|byte| is_allowed(**byte)).count()
 }
 
+/// Where in a record one is that is too long to be kept, and is passed over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passing {
+    /// At a field's beginning.
+    #[default]
+    Field,
+    /// Within a line.
+    Line,
+    /// Before so many bytes of binary data, its line end included.
+    Data(u64),
+}
+
+/// Passes over what there is of a record: how many bytes, and whether they end it. Binary data is passed over by its
+/// length, as it can hold anything, the likeness of other records too.
+pub fn pass(state: &mut Passing, bytes: &[u8]) -> (usize, bool) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &bytes[at..];
+        match *state {
+            Passing::Data(left) => {
+                let passed = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let left = left - passed as u64;
+                *state = if left == 0 { Passing::Field } else { Passing::Data(left) };
+                at += passed;
+            }
+            Passing::Line => match memchr::memchr(b'\n', rest) {
+                Some(end) => {
+                    *state = Passing::Field;
+                    at += end + 1;
+                }
+                None => at = bytes.len(),
+            },
+            Passing::Field if rest[0] == b'\n' => return (at + 1, true),
+            Passing::Field => {
+                let name = name_length(rest);
+                match (
+                    rest.get(name),
+                    rest.get(name + 1..name + 9).and_then(|length| length.first_chunk::<8>()),
+                ) {
+                    (None, _) if name < MOST_NAME => return (at, false),
+                    (Some(b'\n'), None) => return (at, false),
+                    (Some(b'\n'), Some(length)) if u64::from_le_bytes(*length) <= MOST_DATA => {
+                        *state = Passing::Data(u64::from_le_bytes(*length) + 1);
+                        at += name + 9;
+                    }
+                    _ => *state = Passing::Line,
+                }
+            }
+        }
+    }
+    (at, false)
+}
+
 /// `NAME=value` at the end of a file, without a line end.
 fn last_line(line: &[u8]) -> Option<Field<'_>> {
     let (name, value) = line.split_at(memchr::memchr(b'=', line)?);
@@ -126,8 +183,8 @@ fn last_line(line: &[u8]) -> Option<Field<'_>> {
 }
 
 /// Finds the end of the record that begins at the head of `bytes`, where blank lines may stand. `is_all`: no more
-/// bytes will come, so that an unfinished record ends with them. `most`: no record has more bytes than this.
-pub fn extent(bytes: &[u8], is_all: bool, most: usize) -> Extent {
+/// bytes will come, so that an unfinished record ends with them.
+pub fn extent(bytes: &[u8], is_all: bool) -> Extent {
     let blank = bytes.iter().take_while(|byte| **byte == b'\n').count();
     let mut at = blank;
     let (mut has_cursor, mut has_second) = (false, false);
@@ -143,7 +200,7 @@ pub fn extent(bytes: &[u8], is_all: bool, most: usize) -> Extent {
         if has_second {
             return Extent::Record { length: at, next: at };
         }
-        match step(bytes, at, most) {
+        match step(bytes, at) {
             Step::Field(field) => at = field.next,
             Step::End(next) => return Extent::Record { length: at, next },
             Step::More if !is_all => return Extent::More,
@@ -185,7 +242,7 @@ pub(super) fn parse(
         if at >= record.len() {
             break;
         }
-        match step(record, at, record.len()) {
+        match step(record, at) {
             Step::Field(field) => {
                 fill(field.name, field.value);
                 at = field.next;
