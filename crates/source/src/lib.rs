@@ -63,6 +63,12 @@ pub trait Source: Send {
     /// for each commit, not for each entry.
     fn position(&mut self) -> Result<Position, SourceError>;
 
+    /// The place of the record that [`Source::read`] gave last, for people and to know it again by: the same whenever that
+    /// record is read. `None` if the source has no places.
+    fn last_place(&mut self) -> Result<Option<String>, SourceError> {
+        Ok(Some(self.position()?).filter(|place| *place != Position::None).map(|place| place.to_string()))
+    }
+
     /// What to poll for reading while it is idle.
     fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use unmasq_entry::saved::SavedEntry;
 
 /// Where to begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Start {
     /// With the oldest record there is.
     Head,
@@ -17,7 +18,7 @@ pub enum Start {
 }
 
 /// The place after the last record that was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Position {
     /// A source without places: a socket, a pipe.
     #[default]
@@ -28,17 +29,19 @@ pub enum Position {
     File(FilePosition),
     /// In each of several sources that are read as one.
     Merged(Vec<MemberPosition>),
+    /// Before the first record of a source that had none yet.
+    Beginning,
 }
 
 /// The place in one of the sources of a [`crate::Merge`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemberPosition {
     /// The name it was added under.
     pub name: String,
-    /// A place at or before the last of its records that was given.
+    /// After the last of its records that was given.
     pub place: Position,
-    /// How many of the records after that place were given already.
-    pub passed: u64,
+    /// What was read after that and not given yet, where the source has no places to read it from again.
+    pub held: Vec<SavedEntry>,
 }
 
 impl Position {
@@ -46,7 +49,7 @@ impl Position {
     pub fn member(&self, name: &str) -> Option<&MemberPosition> {
         match self {
             Self::Merged(members) => members.iter().find(|member| member.name == name),
-            Self::None | Self::Cursor(_) | Self::File(_) => None,
+            Self::None | Self::Cursor(_) | Self::File(_) | Self::Beginning => None,
         }
     }
 }
@@ -74,6 +77,7 @@ impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("no place"),
+            Self::Beginning => f.write_str("the beginning"),
             Self::Cursor(cursor) => f.write_str(cursor),
             Self::File(FilePosition { line: 0, offset, .. }) => write!(f, "byte {offset}"),
             Self::File(place) => write!(f, "line {}", place.line),
@@ -81,9 +85,6 @@ impl fmt::Display for Position {
                 for (number, member) in members.iter().enumerate() {
                     let comma = if number == 0 { "" } else { ", " };
                     write!(f, "{comma}{}: {}", member.name, member.place)?;
-                    if member.passed > 0 {
-                        write!(f, " and {} more", member.passed)?;
-                    }
                 }
                 Ok(())
             }

@@ -106,7 +106,7 @@ impl Followed {
                 followed.sought = Some(place);
                 followed.find();
             }
-            Start::At(position @ (Position::Cursor(_) | Position::Merged(_))) => {
+            Start::At(position @ (Position::Cursor(_) | Position::Merged(_) | Position::Beginning)) => {
                 return Err(SourceError::Position { name, position });
             }
         }

@@ -18,7 +18,7 @@ use unmasq_journal::Where;
 
 use super::{Journal, Options};
 use crate::merge::{Merge, Order};
-use crate::{Behind, Counts, Notice, Position, Read, Source, SourceError, Start};
+use crate::{Behind, Counts, MemberPosition, Notice, Position, Read, Source, SourceError, Start};
 
 /// The folder is looked at this often even if the kernel says nothing of it (network file systems).
 const RECHECK: Duration = Duration::from_secs(10);
@@ -66,15 +66,16 @@ impl Hosts {
             return Err(SourceError::Position { name: hosts.name, position: position.clone() });
         }
         for (group, files) in hosts.groups.clone() {
-            let (start, passed) = match start {
-                Start::Head => (Start::Head, 0),
-                Start::Tail => (Start::Tail, 0),
+            let (start, saved) = match start {
+                Start::Head => (Start::Head, None),
+                Start::Tail => (Start::Tail, None),
                 // A host that was not there when the position was noted: all it sent came later.
-                Start::At(position) => position
-                    .member(&group)
-                    .map_or((Start::Head, 0), |member| (Start::At(member.place.clone()), member.passed)),
+                Start::At(position) => match position.member(&group) {
+                    Some(saved) => (Start::At(saved.place.clone()), Some(saved)),
+                    None => (Start::Head, None),
+                },
             };
-            hosts.add(&group, &files, start, passed)?;
+            hosts.add(&group, &files, start, saved)?;
         }
         Ok(hosts)
     }
@@ -84,7 +85,7 @@ impl Hosts {
         group: &str,
         files: &BTreeSet<PathBuf>,
         start: Start,
-        passed: u64,
+        saved: Option<&MemberPosition>,
     ) -> Result<(), SourceError> {
         let journal = Journal::open(Options {
             place: Where::Files(files.iter().cloned().collect()),
@@ -92,7 +93,7 @@ impl Hosts {
             encoding: self.encoding,
             follow: self.watch.is_some(),
         })?;
-        self.merge.add(group, journal, passed)
+        self.merge.add(group, journal, saved)
     }
 
     /// Looks for files that came and went, if the kernel tells of some or it is time.
@@ -118,7 +119,7 @@ impl Hosts {
                         journal.reopen(Where::Files(files.iter().cloned().collect()))?;
                     }
                 }
-                None => self.add(group, files, Start::Head, 0)?,
+                None => self.add(group, files, Start::Head, None)?,
             }
         }
         self.groups = now;
@@ -145,6 +146,10 @@ impl Source for Hosts {
 
     fn position(&mut self) -> Result<Position, SourceError> {
         self.merge.position()
+    }
+
+    fn last_place(&mut self) -> Result<Option<String>, SourceError> {
+        self.merge.last_place()
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

@@ -142,7 +142,9 @@ impl Journal {
                 Ok(())
             }
             // The journal was empty then: all that is in it came later.
-            Start::At(Position::None) => self.library.seek_head().map_err(|error| self.failed(&error)),
+            Start::At(Position::Beginning | Position::None) => {
+                self.library.seek_head().map_err(|error| self.failed(&error))
+            }
             Start::At(Position::Cursor(cursor)) => {
                 self.resume(&cursor, true)?;
                 self.last = Some(cursor);
@@ -315,7 +317,7 @@ impl Source for Journal {
 
     fn position(&mut self) -> Result<Position, SourceError> {
         self.keep_cursor()?;
-        Ok(self.last.clone().map_or(Position::None, Position::Cursor))
+        Ok(self.last.clone().map_or(Position::Beginning, Position::Cursor))
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

@@ -1,4 +1,4 @@
-//! One of several sources: what was read of it and not given yet, and the places from which that can be read again.
+//! One of several sources: what was read of it and not given yet, and the places of that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,9 +8,6 @@ use unmasq_entry::{Entry, Fields};
 use unmasq_flow::Timestamp;
 
 use crate::{MemberPosition, Position, Read, Source, SourceError};
-
-/// A place is asked for after so many entries: it costs more than an entry.
-const ENTRIES_BETWEEN_MARKS: u64 = 64;
 
 /// A moment, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +25,8 @@ pub(super) struct Held {
     pub(super) key: Timestamp,
     /// By the steady clock: it waits for nobody after this.
     pub(super) until: Duration,
-}
-
-/// A place in the source, and how many entries had been read there.
-struct Mark {
-    place: Position,
-    at: u64,
+    /// Of the source, after this entry.
+    pub(super) place: Position,
 }
 
 /// What the source said last.
@@ -51,62 +44,45 @@ pub(super) struct Member<S> {
     pub(super) name: String,
     pub(super) source: S,
     pub(super) held: VecDeque<Held>,
+    /// Held in an earlier run: to be held again with the first read, when the fields are known.
+    pub(super) saved: Vec<SavedEntry>,
     pub(super) state: State,
-    /// Oldest first. The first is the newest that is not after the last entry given; never empty.
-    marks: VecDeque<Mark>,
-    read: u64,
-    given: u64,
-    /// So many of the first held ones were read in an earlier run.
-    restored: usize,
+    /// After the last entry given.
+    pub(super) place: Position,
     /// The key of the last entry read: for those without a time.
     latest: Timestamp,
 }
 
 impl<S: Source> Member<S> {
-    /// `passed`: so many of the entries to be read were given in an earlier run.
-    pub(super) fn new(name: String, mut source: S, passed: u64) -> Result<Self, SourceError> {
+    pub(super) fn new(name: String, mut source: S, saved: Vec<SavedEntry>) -> Result<Self, SourceError> {
         let place = source.position()?;
         Ok(Self {
             name,
             source,
             held: VecDeque::new(),
+            saved,
             state: State::Ready,
-            marks: VecDeque::from([Mark { place, at: 0 }]),
-            read: 0,
-            given: passed,
-            restored: 0,
+            place,
             latest: Timestamp::MIN,
         })
     }
 
-    /// Reads the next entry that was not given in an earlier run. `entry` is clear before, and after unless there is one.
-    pub(super) fn read(&mut self, entry: &mut Entry, fields: &Fields, now: Now) -> Result<bool, SourceError> {
-        loop {
-            match self.source.read(entry, fields)? {
-                Read::Entry => {
-                    self.read += 1;
-                    self.state = State::Ready;
-                    let is_given = self.read <= self.given;
-                    if is_given {
-                        entry.clear();
-                    }
-                    self.mark(ENTRIES_BETWEEN_MARKS)?;
-                    if !is_given {
-                        return Ok(true);
-                    }
-                }
-                Read::Idle => {
-                    self.state = State::Idle(now);
-                    self.mark(1)?;
-                    return Ok(false);
-                }
-                Read::End => {
-                    self.state = State::Ended;
-                    self.mark(1)?;
-                    return Ok(false);
-                }
+    /// Reads the next entry, and its place, if there is one. `entry` is clear before, and after unless there is one.
+    pub(super) fn read(
+        &mut self,
+        entry: &mut Entry,
+        fields: &Fields,
+        now: Now,
+    ) -> Result<Option<Position>, SourceError> {
+        self.state = match self.source.read(entry, fields)? {
+            Read::Entry => {
+                self.state = State::Ready;
+                return self.source.position().map(Some);
             }
-        }
+            Read::Idle => State::Idle(now),
+            Read::End => State::Ended,
+        };
+        Ok(None)
     }
 
     /// The time by which an entry just read is sorted; without a time, it stays behind the one before it.
@@ -115,61 +91,21 @@ impl<S: Source> Member<S> {
         self.latest
     }
 
-    /// Notes that the first of the held entries is given.
+    /// The first of the held entries.
     pub(super) fn give(&mut self) -> Option<Held> {
-        let held = self.held.pop_front()?;
-        if self.restored > 0 {
-            self.restored -= 1;
-        } else {
-            self.given += 1;
-            self.forget_marks();
+        let mut held = self.held.pop_front()?;
+        // An entry of an earlier run has no place here any more.
+        if held.place != Position::None {
+            self.place = std::mem::take(&mut held.place);
         }
         Some(held)
     }
 
-    /// Notes the place if so many entries were read since the last one noted.
-    fn mark(&mut self, entries: u64) -> Result<(), SourceError> {
-        if self.marks.back().is_none_or(|mark| self.read - mark.at >= entries) {
-            let place = self.source.position()?;
-            self.marks.push_back(Mark { place, at: self.read });
-            self.forget_marks();
-        }
-        Ok(())
-    }
-
-    fn forget_marks(&mut self) {
-        while self.marks.get(1).is_some_and(|mark| mark.at <= self.given) {
-            self.marks.pop_front();
-        }
-    }
-
-    /// Where a later run reads on. What is held of a source that has places is read again then.
-    pub(super) fn position(&mut self) -> Result<MemberPosition, SourceError> {
-        if self.read == self.given {
-            self.mark(1)?;
-        }
-        let (place, at) = match self.marks.front() {
-            Some(mark) => (mark.place.clone(), mark.at),
-            None => (self.source.position()?, self.read),
-        };
-        let passed = if self.has_places()? { self.given.saturating_sub(at) } else { 0 };
-        Ok(MemberPosition { name: self.name.clone(), place, passed })
-    }
-
-    /// What cannot be read again: the entries held of a source without places, and those of an earlier run.
-    pub(super) fn pending(&mut self, fields: &Fields) -> Result<Vec<SavedEntry>, SourceError> {
-        let lost = if self.has_places()? { self.restored } else { self.held.len() };
-        Ok(self.held.iter().take(lost).map(|held| SavedEntry::new(&held.entry, fields)).collect())
-    }
-
-    /// A journal that was empty has no place either, but does once something was read.
-    fn has_places(&mut self) -> Result<bool, SourceError> {
-        Ok(self.read == 0 || self.source.position()? != Position::None)
-    }
-
-    /// Holds an entry of an earlier run.
-    pub(super) fn restore(&mut self, held: Held) {
-        self.held.insert(self.restored, held);
-        self.restored += 1;
+    /// Where a later run reads on. What is held and has a place is read again then. `fields`: those of what is held.
+    pub(super) fn position(&self, fields: Option<&Fields>) -> MemberPosition {
+        let lost = self.held.iter().take_while(|held| held.place == Position::None);
+        let lost = lost.filter_map(|held| fields.map(|fields| SavedEntry::new(&held.entry, fields)));
+        let held = self.saved.iter().cloned().chain(lost).collect();
+        MemberPosition { name: self.name.clone(), place: self.place.clone(), held }
     }
 }

@@ -15,9 +15,8 @@
 //! entry waits longer than the allowance after its arrival, and none at all while all sources have more to read, as when
 //! catching up. A time in the future counts as now.
 //!
-//! What was read and not yet given is not lost by a restart: [`Merge::position`](Source::position) names places in the
-//! sources from which it is read again, and how many entries to leave out there. Sources without places (sockets) are the
-//! exception: for those there is [`Merge::pending`].
+//! What was read and not yet given is not lost by a restart: [`Merge::position`](Source::position) is after the last entry
+//! given of each source, and has with it what is held of those that have no places (sockets).
 
 mod member;
 #[cfg(test)]
@@ -26,12 +25,11 @@ mod tests;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use unmasq_entry::saved::SavedEntry;
 use unmasq_entry::{Entry, Fields};
 use unmasq_flow::Timestamp;
 
-use crate::{Behind, Counts, Notice, Position, Read, Source, SourceError};
+use crate::{Behind, Counts, MemberPosition, Notice, Position, Read, Source, SourceError};
 use member::{Held, Member, Now, State};
 
 /// Most entries held at once; past it the earliest is given though its time has not come.
@@ -55,15 +53,6 @@ pub enum Order {
     },
 }
 
-/// An entry that was read of a source without places and not given yet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pending {
-    /// The name of its source.
-    pub member: String,
-    /// The entry.
-    pub entry: SavedEntry,
-}
-
 /// Several sources as one: of any kinds, or all of one.
 pub struct Merge<S = Box<dyn Source>> {
     name: String,
@@ -76,6 +65,10 @@ pub struct Merge<S = Box<dyn Source>> {
     hurried: u64,
     hurried_told: u64,
     begin: Instant,
+    /// Those of the held entries.
+    fields: Option<Fields>,
+    /// The member whose entry was given last.
+    last: usize,
     wake: Option<Duration>,
 }
 
@@ -92,14 +85,22 @@ impl<S: Source> Merge<S> {
             hurried: 0,
             hurried_told: 0,
             begin: Instant::now(),
+            fields: None,
+            last: 0,
             wake: None,
         }
     }
 
-    /// Adds a source that was opened at the place of its [`crate::MemberPosition`], or anew with `passed` 0. The name
-    /// is what it is found by in a position, and should not be another's.
-    pub fn add(&mut self, name: impl Into<String>, source: S, passed: u64) -> Result<(), SourceError> {
-        self.members.push(Member::new(name.into(), source, passed)?);
+    /// Adds a source. `saved`: the place where it was opened, if one was saved under this name, which should not be
+    /// another's.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        source: S,
+        saved: Option<&MemberPosition>,
+    ) -> Result<(), SourceError> {
+        let saved = saved.map(|saved| saved.held.clone()).unwrap_or_default();
+        self.members.push(Member::new(name.into(), source, saved)?);
         Ok(())
     }
 
@@ -118,31 +119,6 @@ impl<S: Source> Merge<S> {
         self.hurried
     }
 
-    /// The entries held that a restart would lose, to be saved with the position.
-    pub fn pending(&mut self, fields: &Fields) -> Result<Vec<Pending>, SourceError> {
-        let mut pending = Vec::new();
-        for member in &mut self.members {
-            let entries = member.pending(fields)?;
-            pending.extend(entries.into_iter().map(|entry| Pending { member: member.name.clone(), entry }));
-        }
-        Ok(pending)
-    }
-
-    /// Holds what [`Merge::pending`] gave, after the sources were added. An entry whose source is no longer there is
-    /// held as the first source's.
-    pub fn restore(&mut self, pending: &[Pending], fields: &Fields) {
-        let now = self.now();
-        for Pending { member, entry: saved } in pending {
-            let of = self.members.iter().position(|other| other.name == *member).unwrap_or(0);
-            if of < self.members.len() {
-                let mut entry = Entry::new(fields);
-                saved.restore(&mut entry, fields);
-                let held = self.hold(of, entry, now);
-                self.members[of].restore(held);
-            }
-        }
-    }
-
     /// One of the sources, which may have more to read after what is done to it.
     pub(crate) fn member_mut(&mut self, name: &str) -> Option<&mut S> {
         let member = self.members.iter_mut().find(|member| member.name == name)?;
@@ -157,6 +133,17 @@ impl<S: Source> Merge<S> {
     /// As [`Source::read`], at a given moment.
     fn step(&mut self, entry: &mut Entry, fields: &Fields, now: Now) -> Result<Read, SourceError> {
         self.wake = None;
+        if self.fields.is_none() {
+            self.fields = Some(fields.clone());
+        }
+        for of in 0..self.members.len() {
+            for saved in std::mem::take(&mut self.members[of].saved) {
+                let mut entry = Entry::new(fields);
+                saved.restore(&mut entry, fields);
+                let held = self.hold(of, entry, Position::None, now);
+                self.members[of].held.push_back(held);
+            }
+        }
         for of in 0..self.members.len() {
             if self.members[of].held.is_empty() && self.is_to_ask(of, now) {
                 self.read_one(of, fields, now)?;
@@ -244,6 +231,7 @@ impl<S: Source> Merge<S> {
         let Some(mut held) = self.members[of].give() else { return Read::Idle };
         self.held -= 1;
         self.held_bytes -= held.entry.size();
+        self.last = of;
         std::mem::swap(entry, &mut held.entry);
         held.entry.clear();
         self.spare.push(held.entry);
@@ -254,12 +242,12 @@ impl<S: Source> Merge<S> {
     fn read_one(&mut self, of: usize, fields: &Fields, now: Now) -> Result<(), SourceError> {
         let mut entry = self.spare.pop().unwrap_or_else(|| Entry::new(fields));
         match self.members[of].read(&mut entry, fields, now) {
-            Ok(true) => {
-                let held = self.hold(of, entry, now);
+            Ok(Some(place)) => {
+                let held = self.hold(of, entry, place, now);
                 self.members[of].held.push_back(held);
                 Ok(())
             }
-            Ok(false) => {
+            Ok(None) => {
                 self.spare.push(entry);
                 Ok(())
             }
@@ -271,16 +259,16 @@ impl<S: Source> Merge<S> {
         }
     }
 
-    fn hold(&mut self, of: usize, entry: Entry, now: Now) -> Held {
+    fn hold(&mut self, of: usize, entry: Entry, place: Position, now: Now) -> Held {
         self.held += 1;
         self.held_bytes += entry.size();
         let member = &mut self.members[of];
         match self.order {
-            Order::Exact => Held { key: member.key(entry.time), until: now.steady, entry },
+            Order::Exact => Held { key: member.key(entry.time), until: now.steady, entry, place },
             Order::Live { allowance } => {
                 let key = member.key(entry.time.or(Some(now.wall))).min(now.wall);
                 let until = now.steady + allowance.saturating_sub(now.wall.since(key));
-                Held { entry, key, until }
+                Held { entry, key, until, place }
             }
         }
     }
@@ -305,7 +293,16 @@ impl<S: Source> Source for Merge<S> {
     }
 
     fn position(&mut self) -> Result<Position, SourceError> {
-        self.members.iter_mut().map(Member::position).collect::<Result<_, _>>().map(Position::Merged)
+        let fields = self.fields.as_ref();
+        Ok(Position::Merged(self.members.iter().map(|member| member.position(fields)).collect()))
+    }
+
+    fn last_place(&mut self) -> Result<Option<String>, SourceError> {
+        Ok(self.members.get(self.last).and_then(|member| match &member.place {
+            Position::None => None,
+            place @ Position::File(_) => Some(format!("{}: {place}", member.name)),
+            place => Some(place.to_string()),
+        }))
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
@@ -323,6 +320,7 @@ impl<S: Source> Source for Merge<S> {
     }
 
     fn refit(&mut self, old: &Fields, new: &Fields) {
+        self.fields = Some(new.clone());
         self.spare.clear();
         self.held_bytes = 0;
         for member in &mut self.members {
@@ -385,6 +383,10 @@ impl Source for Box<dyn Source> {
 
     fn position(&mut self) -> Result<Position, SourceError> {
         self.as_mut().position()
+    }
+
+    fn last_place(&mut self) -> Result<Option<String>, SourceError> {
+        self.as_mut().last_place()
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

@@ -88,12 +88,23 @@ impl World {
         Self::new(Order::Live { allowance: Duration::from_millis(ALLOWANCE) })
     }
 
-    /// Adds a script that has given `next` records already.
-    fn add(&mut self, records: &[Record], next: usize, passed: u64, has_places: bool, ends: bool) {
+    fn add(&mut self, records: &[Record], has_places: bool, ends: bool) {
+        self.add_at(records, 0, None, has_places, ends);
+    }
+
+    /// As [`World::add`], with what was saved in an earlier run.
+    fn add_at(
+        &mut self,
+        records: &[Record],
+        next: usize,
+        saved: Option<&MemberPosition>,
+        has_places: bool,
+        ends: bool,
+    ) {
         let number = self.merge.len();
         let clock = Arc::clone(&self.clock);
         let script = Script { number, records: records.to_vec(), next, clock, has_places, ends };
-        self.merge.add(number.to_string(), script, passed).unwrap();
+        self.merge.add(number.to_string(), script, saved).unwrap();
     }
 
     fn now(&self) -> u64 {
@@ -143,8 +154,8 @@ fn bears(out: &[Out]) -> Vec<u64> {
 #[test]
 fn a_late_line_of_one_host_comes_before_the_later_ones_of_another() {
     let mut world = World::live();
-    world.add(&[record(10, 10), record(600, 600)], 0, 0, true, false);
-    world.add(&[record(500, 5)], 0, 0, true, false);
+    world.add(&[record(10, 10), record(600, 600)], true, false);
+    world.add(&[record(500, 5)], true, false);
     assert_eq!(bears(&world.run(9)), [5, 10, 600]);
 }
 
@@ -152,8 +163,8 @@ fn a_late_line_of_one_host_comes_before_the_later_ones_of_another() {
 fn a_silent_source_delays_by_the_allowance_and_an_ended_one_not_at_all() {
     for (ends, expected) in [(false, ALLOWANCE), (true, 0)] {
         let mut world = World::live();
-        world.add(&[record(7, 7)], 0, 0, true, false);
-        world.add(&[], 0, 0, true, ends);
+        world.add(&[record(7, 7)], true, false);
+        world.add(&[], true, ends);
         let out = world.run(9);
         assert!((7 + expected..=8 + expected).contains(&out[0].at), "{out:?}");
     }
@@ -164,8 +175,8 @@ fn what_is_older_than_the_allowance_waits_for_nobody() {
     let mut world = World::live();
     world.clock.store(60_000, Ordering::Relaxed);
     let records: Vec<_> = (0..500).map(|n| record(0, n)).collect();
-    world.add(&records, 0, 0, true, false);
-    world.add(&[], 0, 0, true, false);
+    world.add(&records, true, false);
+    world.add(&[], true, false);
     let out = world.run(500);
     assert_eq!(out.len(), 500);
     assert_eq!(out[499].at, 60_000);
@@ -175,8 +186,8 @@ fn what_is_older_than_the_allowance_waits_for_nobody() {
 fn a_clock_that_is_ahead_delays_its_entries_by_the_allowance_at_most() {
     let mut world = World::live();
     let records: Vec<_> = (0..50).map(|n| record(n * 10, 3_600_000 + n * 10)).collect();
-    world.add(&records, 0, 0, true, false);
-    world.add(&[], 0, 0, true, false);
+    world.add(&records, true, false);
+    world.add(&[], true, false);
     let out = world.run(50);
     for (entry, record) in out.iter().zip(&records) {
         assert!(entry.at <= record.arrives + ALLOWANCE, "{entry:?} of {record:?}");
@@ -187,8 +198,8 @@ fn a_clock_that_is_ahead_delays_its_entries_by_the_allowance_at_most() {
 fn more_than_memory_is_meant_for_is_given_before_its_time() {
     let mut world = World::live();
     let records = vec![record(0, 0); MOST_ENTRIES + 10];
-    world.add(&records, 0, 0, true, false);
-    world.add(&[], 0, 0, true, false);
+    world.add(&records, true, false);
+    world.add(&[], true, false);
     let mut given = 0;
     while world.step().is_some() {
         given += 1;
@@ -202,8 +213,8 @@ fn more_than_memory_is_meant_for_is_given_before_its_time() {
 #[test]
 fn held_entries_are_fitted_to_other_fields() {
     let mut world = World::live();
-    world.add(&[record(0, 0), record(0, 1)], 0, 0, true, false);
-    world.add(&[], 0, 0, true, false);
+    world.add(&[record(0, 0), record(0, 1)], true, false);
+    world.add(&[], true, false);
     assert_eq!(world.step(), None);
     let mut fields = Fields::default();
     fields.slot("another");
@@ -218,8 +229,8 @@ fn held_entries_are_fitted_to_other_fields() {
 #[test]
 fn an_exact_merge_waits_for_a_source_that_has_nothing_now() {
     let mut world = World::new(Order::Exact);
-    world.add(&[record(0, 10)], 0, 0, true, true);
-    world.add(&[record(50, 5)], 0, 0, true, true);
+    world.add(&[record(0, 10)], true, true);
+    world.add(&[record(50, 5)], true, true);
     assert_eq!(world.step(), None);
     assert_eq!(bears(&world.run(9)), [5, 10]);
 }
@@ -253,7 +264,7 @@ proptest! {
     fn to_the_end_the_order_is_that_of_the_times(sources in vec(records(5000), 1..5)) {
         let mut world = World::new(Order::Exact);
         for records in &sources {
-            world.add(records, 0, 0, true, true);
+            world.add(records, true, true);
         }
         let out = world.run(usize::MAX);
         prop_assert!(came_once(&out, &sources));
@@ -264,7 +275,7 @@ proptest! {
     fn within_the_allowance_the_order_is_that_of_the_times(sources in vec(records(ALLOWANCE), 1..5)) {
         let mut world = World::live();
         for records in &sources {
-            world.add(records, 0, 0, true, false);
+            world.add(records, true, false);
         }
         let out = world.run(usize::MAX);
         prop_assert!(came_once(&out, &sources));
@@ -277,7 +288,7 @@ proptest! {
     ) {
         let mut world = World::live();
         for (records, ends) in sources.iter().zip(ends) {
-            world.add(records, 0, 0, true, ends);
+            world.add(records, true, ends);
         }
         let out = world.run(usize::MAX);
         prop_assert!(came_once(&out, &sources));
@@ -295,12 +306,11 @@ proptest! {
         let mut out = Vec::new();
         let mut world = World::live();
         for (records, has_places) in &sources {
-            world.add(records, 0, 0, *has_places, false);
+            world.add(records, *has_places, false);
         }
         for stop in stops {
             out.extend(world.run(stop));
             let Position::Merged(places) = world.merge.position().unwrap() else { panic!("several") };
-            let pending = world.merge.pending(&world.fields).unwrap();
             let read: Vec<_> = world.merge.members.iter().map(|member| member.source.next).collect();
             let clock = world.now();
             world = World::live();
@@ -312,9 +322,8 @@ proptest! {
                     // What a socket gave is gone.
                     _ => read[number],
                 };
-                world.add(records, next, place.passed, *has_places, false);
+                world.add_at(records, next, Some(place), *has_places, false);
             }
-            world.merge.restore(&pending, &world.fields);
         }
         out.extend(world.run(usize::MAX));
         let sources: Vec<_> = sources.into_iter().map(|(records, _)| records).collect();

@@ -62,7 +62,7 @@ fn a_start_at_the_end_has_a_place_before_anything_is_read() {
 
     let empty = tempfile::tempdir().unwrap();
     let position = open(empty.path(), Start::Tail, true).position().unwrap();
-    assert_eq!(position, Position::None);
+    assert_eq!(position, Position::Beginning);
     assert_eq!(messages(&mut open(&journald.directory(), Start::At(position), true)), ["1", "2"]);
 }
 

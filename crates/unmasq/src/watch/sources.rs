@@ -68,9 +68,8 @@ pub(crate) fn open(
     for source in &config.sources {
         let name = name_of(source);
         let member = saved.as_ref().and_then(|saved| saved.member(&name));
-        let (start, passed) =
-            member.map_or((Start::Tail, 0), |member| (start_at(member.place.clone()), member.passed));
-        merge.add(name, one(config, source, start)?, passed)?;
+        let start = member.map_or(Start::Tail, |member| start_at(member.place.clone()));
+        merge.add(name, one(config, source, start)?, member)?;
     }
     Ok(vec![Opened { key: MERGED.to_owned(), source: Box::new(merge) }])
 }

@@ -119,8 +119,8 @@ impl<H: Hands> Surroundings<H> {
             return self.place.clone();
         }
         let Some(source) = self.sources.get_mut(self.current) else { return String::new() };
-        match source.position() {
-            Ok(position) => position.to_string(),
+        match source.last_place() {
+            Ok(place) => place.unwrap_or_default(),
             Err(error) => error.to_string(),
         }
     }
