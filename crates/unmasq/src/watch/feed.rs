@@ -9,9 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use unmasq_flow::{Book, Flow, Limits, Origin, ScopeKind, Timestamp};
@@ -20,6 +21,8 @@ use unmasq_netfilter::netns::Namespace;
 
 /// How long a quiet socket is waited for before the thread looks whether it should end.
 const QUIET: Duration = Duration::from_millis(200);
+/// How long a start waits for the translations under way to be listed; a million take about a second.
+const FIRST_LIST: Duration = Duration::from_secs(5);
 /// Masking addresses that are remembered; a gateway has a handful, a carrier's pool some thousands.
 const MOST_MASKING: usize = 65_536;
 /// Most memory for the book.
@@ -64,6 +67,7 @@ impl Feed {
             stop: AtomicBool::new(false),
         });
         let mut feed = Self { shared, threads: Vec::new() };
+        let (listed, lists) = bounded(namespaces.len());
         for namespace in namespaces {
             let about = match namespace.name() {
                 "" => "this network namespace".to_owned(),
@@ -79,8 +83,9 @@ impl Feed {
                 .and_then(|events| Ok((events, Dumper::open(&namespace)?)))
                 .with_context(|| format!("cannot listen to the connection tracking of {about}"))?;
             let origin = Origin::new("watch", namespace.name()).shared();
+            let shared = Arc::clone(&feed.shared);
             let reader =
-                Reader { events: opened.0, dumper: opened.1, origin, shared: Arc::clone(&feed.shared) };
+                Reader { events: opened.0, dumper: opened.1, origin, shared, listed: Some(listed.clone()) };
             let name: String = format!("book {}", namespace.name()).chars().take(15).collect();
             feed.threads.push(
                 thread::Builder::new()
@@ -88,6 +93,12 @@ impl Feed {
                     .spawn(move || reader.run())
                     .context("cannot start a thread")?,
             );
+        }
+        // Else the first entries would be judged without knowing who stands for others.
+        let began = Instant::now();
+        for _ in &feed.threads {
+            // A list that takes too long, or fails and is tried again, must not keep the watch from its logs.
+            let _ = lists.recv_timeout(FIRST_LIST.saturating_sub(began.elapsed()));
         }
         Ok(feed)
     }
@@ -135,6 +146,8 @@ struct Reader {
     dumper: Dumper,
     origin: Arc<Origin>,
     shared: Arc<Shared>,
+    /// Told, once, when the translations under way have been listed.
+    listed: Option<Sender<()>>,
 }
 
 impl Reader {
@@ -146,7 +159,11 @@ impl Reader {
         while !self.shared.stop.load(Ordering::Acquire) {
             if needs_dump {
                 match self.dump(last_dump) {
-                    Ok(began) => (last_dump, needs_dump) = (began, false),
+                    Ok(began) => {
+                        (last_dump, needs_dump) = (began, false);
+                        // There is room for one of each reader.
+                        self.listed.take().map(|listed| listed.try_send(()));
+                    }
                     Err(error) => {
                         eprintln!("unmasq: cannot list the translations under way: {error}; trying again")
                     }

@@ -132,7 +132,17 @@ impl<H: Hands> Surroundings<H> {
         self.hands.carry_out(at, effect)
     }
 
+    /// Tells the guard of addresses that the kernel was seen to let stand for others.
+    pub(crate) fn know_masking(&mut self) {
+        let Some(masking) = self.feed.as_ref().and_then(Feed::new_masking) else { return };
+        for address in masking {
+            self.guard.note_masking(address, self.clock);
+        }
+    }
+
     fn ban(&mut self, step: StepId, order: BanOrder<'_>) -> Result<(), String> {
+        // The connection that this entry is of may have been the first one that was translated.
+        self.know_masking();
         let BanOrder { mut target, mut set, .. } = order;
         let mut port = None;
         if let Some(shared) = self.guard.masks_others(target, self.clock) {
