@@ -82,6 +82,7 @@ impl Plan {
             masking: guard.masking.clone(),
             local: guard.local,
             bans_per_minute: guard.bans_per_minute,
+            step_bans_per_minute: guard.bans_per_minute,
             allow_share: guard.allow_share,
             ..guard::Options::default()
         };
