@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use unmasq_entry::Value;
 use unmasq_flow::{Ask, Destination, Endpoint, Flow, Period, Selector, Timestamp};
-use unmasq_watch::client::{Captures, Client, Masked, Subset};
+use unmasq_watch::client::{Captures, Client, Masked, Subset, Word};
 
 use super::feed::Feed;
 
@@ -25,20 +25,24 @@ pub(crate) fn find(
     time: Timestamp,
     now: Timestamp,
 ) -> Option<Client> {
-    let mut found = one(feed, captures, masked, subset, time, now)?;
+    let (mut found, mut is_kernels) = one(feed, captures, masked, subset, time, now)?;
     for _ in 1..STEPS {
         let Some(port) = found.port.clone() else { break };
         let behind = Masked::new([Some(Value::Text(&found.address)), Some(Value::Text(&port)), None, None]);
         let endpoint = Subset::new([true, true, false, false]);
-        let Some(next) = one(feed, captures, &behind, endpoint, time, now) else { break };
-        if next.address == found.address {
+        let Some((next, is_kernel)) = one(feed, captures, &behind, endpoint, time, now) else { break };
+        if next.address == found.address && next.port == found.port {
             break;
         }
+        is_kernels &= is_kernel;
         found = Client { evidence: format!("{}; {}", found.evidence, next.evidence), ..next };
     }
-    Some(found)
+    // A proxy's own connection, whose port the kernel changed: whose it is, the proxy has yet to say.
+    let is_itself = masked.words[0].is_some() && masked.words[0] == Some(Word::parse(&found.address));
+    (!(is_kernels && is_itself)).then_some(found)
 }
 
+/// Who is known to be behind that, one step; does the kernel say so?
 fn one(
     feed: Option<&Feed>,
     captures: &Captures,
@@ -46,9 +50,10 @@ fn one(
     subset: Subset,
     time: Timestamp,
     now: Timestamp,
-) -> Option<Client> {
+) -> Option<(Client, bool)> {
     feed.and_then(|feed| kernel(feed, masked, subset, time, now))
-        .or_else(|| captures.find(masked, subset, time, now))
+        .map(|client| (client, true))
+        .or_else(|| captures.find(masked, subset, time, now).map(|client| (client, false)))
 }
 
 /// The question to a book, if it is one that a book can answer: a masked address and port are compared.
@@ -64,7 +69,8 @@ pub(crate) fn ask(masked: &Masked, subset: Subset, time: Timestamp) -> Option<As
 fn kernel(feed: &Feed, masked: &Masked, subset: Subset, time: Timestamp, now: Timestamp) -> Option<Client> {
     let ask = ask(masked, subset, time)?;
     let flows = feed.book().find(&ask, now);
-    newest(flows, ask.masked).map(|flow| client(&flow, "conntrack"))
+    let others = flows.into_iter().filter(|flow| flow.client != ask.masked);
+    others.max_by_key(|flow| flow.start.earliest()).map(|flow| client(&flow, "conntrack"))
 }
 
 /// The newest of the flows that translate the source, at that masked endpoint.

@@ -54,6 +54,8 @@ pub(crate) struct Engine<H> {
     entry: Entry,
     /// The steps that ask for clients, and the words that they compare.
     askers: Vec<(u32, Subset)>,
+    /// Was a translation captured, while entries waited, since all of them were looked at?
+    pub(crate) has_captured: bool,
     /// Answers of another host's book, for entries that are not the first of their queue yet.
     answered: HashMap<u64, Client>,
 }
@@ -71,6 +73,7 @@ impl<H: Hands> Engine<H> {
             schedule: None,
             report_title: String::new(),
             next_report: Timestamp::MIN,
+            has_captured: false,
             answered: HashMap::new(),
         }
     }
@@ -148,6 +151,7 @@ impl<H: Hands> Engine<H> {
     /// Lets entries go on whose translation was captured.
     fn release_captured(&mut self) {
         while let Some(masked) = self.world.captured.pop() {
+            self.has_captured = true;
             for nth in 0..self.askers.len() {
                 let (step, asked) = self.askers[nth];
                 self.release(&Key::new(step, asked, &masked));
@@ -157,6 +161,7 @@ impl<H: Hands> Engine<H> {
 
     /// Looks again for the clients of all that wait: the kernel or another host may know them now.
     pub(crate) fn release_known(&mut self) {
+        self.has_captured = false;
         let keys: Vec<Key> = self.world.waits.keys().cloned().collect();
         for key in keys {
             self.release(&key);

@@ -43,6 +43,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const RESOLVE: Duration = Duration::from_secs(300);
 /// How soon another host's book is asked again about an entry that waits.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// How often, at most, all that wait are looked at for what lines of proxies told.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long kernel and mail are waited for at the end.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -67,6 +69,7 @@ pub(crate) struct Watch {
     committed: Instant,
     ticked: Instant,
     asked_again: Instant,
+    looked_again: Instant,
     trouble: Option<String>,
 }
 
@@ -134,6 +137,7 @@ impl Watch {
             committed: now,
             ticked: now.checked_sub(SECOND).unwrap_or(now),
             asked_again: now,
+            looked_again: now,
             trouble: None,
             plan,
         };
@@ -221,7 +225,11 @@ impl Watch {
             let is_awaited = !self.engine.world.waits.is_empty();
             // One that begins to wait now is looked for once more: its translation may have come a moment ago.
             let was_awaited = feed.set_awaited(is_awaited);
-            if is_awaited && (has_news || !was_awaited) {
+            // A proxy's connection can be known by another port than the one that it logged: its line lets go on only
+            // who waits for that very port.
+            let has_captured = self.engine.has_captured && self.looked_again.elapsed() >= LOOK_AGAIN;
+            if is_awaited && (has_news || !was_awaited || has_captured) {
+                self.looked_again = Instant::now();
                 self.engine.release_known();
             }
         }
@@ -256,12 +264,7 @@ impl Watch {
         while let Ok(resolution) = self.resolutions.try_recv() {
             self.resolved(resolution);
         }
-        let now = self.engine.world.clock;
-        if let Some(masking) = self.engine.world.feed.as_ref().and_then(super::feed::Feed::new_masking) {
-            for address in masking {
-                self.engine.world.guard.note_masking(address, now);
-            }
-        }
+        self.engine.world.know_masking();
         for source in 0..self.engine.world.sources.len() {
             while let Some(notice) = self.engine.world.sources[source].notice() {
                 let level = if notice.is_loss { Level::Warning } else { Level::Info };
@@ -413,6 +416,9 @@ impl Watch {
         }
         if !world.ask_again.is_empty() {
             most = most.min(ASK_AGAIN);
+        }
+        if self.engine.has_captured && !world.waits.is_empty() {
+            most = most.min(LOOK_AGAIN);
         }
         for (source, _) in world.sources.iter().zip(&self.has_ended).filter(|(_, ended)| !**ended) {
             most = most.min(source.wake().unwrap_or(SECOND));
