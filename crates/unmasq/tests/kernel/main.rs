@@ -2,8 +2,12 @@
 //! what the servers themselves saw. Needs root, and fails without.
 
 mod daemon;
+mod gateway;
 mod namespaces;
 mod outages;
 mod remote_book;
 mod support;
 mod translations;
+mod watch_gateway;
+mod watch_state;
+mod watching;
