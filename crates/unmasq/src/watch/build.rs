@@ -68,8 +68,11 @@ impl Plan {
         }
     }
 
-    /// When the report is due, in the system's time zone.
+    /// When the report is due, in the system's time zone; `None` if no step reports anything.
     pub(crate) fn schedule(&self) -> Option<Schedule> {
+        if !self.program.steps().any(|(_, info)| &*info.name == "action_dailyReport") {
+            return None;
+        }
         Schedule::new(self.config().report.hour, jiff::tz::TimeZone::system())
     }
 

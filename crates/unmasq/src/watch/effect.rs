@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
+use unmasq_entry::Entry;
 use unmasq_flow::Timestamp;
 use unmasq_watch::bans::Placed;
 use unmasq_watch::client::{Capture, Client, Masked};
 use unmasq_watch::enforce::SetName;
 use unmasq_watch::guard::Refusal;
 use unmasq_watch::journal_log::Level;
+use unmasq_watch::machine::Visit;
 use unmasq_watch::program::{Program, StepId};
 use unmasq_watch::report::{self, Details};
 
@@ -78,4 +80,8 @@ pub(crate) trait Hands {
 
     /// Hears of a step that failed.
     fn trouble(&mut self, at: At<'_>, message: &str);
+
+    /// Sees an entry that was run, with what the chains wrote into it, and the way that it took, if ways are watched.
+    /// `is_resumed`: it had waited.
+    fn ran(&mut self, _entry: &Entry, _path: &[Visit], _is_resumed: bool) {}
 }

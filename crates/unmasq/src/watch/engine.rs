@@ -97,11 +97,6 @@ impl<H: Hands> Engine<H> {
         Ok((most, Read::Entry))
     }
 
-    /// The entry that was run last, with what the chains wrote into it. Empty if it waits.
-    pub(crate) fn last_entry(&self) -> &Entry {
-        &self.entry
-    }
-
     fn run(&mut self, source: usize, wall: Option<Timestamp>) {
         let world = &mut self.world;
         let written = self.entry.time.or(wall).unwrap_or(world.clock);
@@ -114,6 +109,7 @@ impl<H: Hands> Engine<H> {
         }
         self.world.has_acted = false;
         let ended = self.machine.run(&mut self.entry, &mut self.world);
+        self.world.hands.ran(&self.entry, self.machine.path(), false);
         self.unhandled += u64::from(ended == Ended::Done && !self.world.has_acted);
         if let Ended::Waits { resume, question } = ended {
             let fresh = Entry::new(self.machine.program().fields());
@@ -217,6 +213,7 @@ impl<H: Hands> Engine<H> {
         world.caused = question.time;
         world.place = place;
         let ended = self.machine.resume(&mut entry, resume, resumed, world);
+        world.hands.ran(&entry, self.machine.path(), true);
         if let Ended::Waits { resume, question } = ended {
             self.park(entry, resume, question);
         }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use unmasq_entry::Entry;
 use unmasq_flow::Timestamp;
 use unmasq_source::Read;
 use unmasq_watch::journal_log::Level;
+use unmasq_watch::machine::Visit;
 use unmasq_watch::report::{self, Details};
 use unmasq_watch::state::State;
 
@@ -14,16 +16,24 @@ use super::effect::{At, Banning, Effect, Hands};
 use super::engine::Engine;
 use super::sources::Once;
 
-/// Tells each action to `each`, as one JSON object.
-pub(crate) struct Telling<F> {
+/// Entries read between two looks at the clock.
+const BATCH: usize = 4096;
+
+/// Tells each action to `each`, as one JSON object, and each way to `ran`.
+pub(crate) struct Telling<F, R> {
     each: F,
+    ran: R,
     /// Bans that the guard refused, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
     /// Errors of steps, with an example.
     pub(crate) troubles: BTreeMap<(usize, String), u64>,
 }
 
-impl<F: FnMut(Value) -> Result<(), String>> Hands for Telling<F> {
+impl<F, R> Hands for Telling<F, R>
+where
+    F: FnMut(Value) -> Result<(), String>,
+    R: FnMut(&Entry, &[Visit], bool),
+{
     const WANTS_PLACE: bool = true;
 
     fn carry_out(&mut self, at: At<'_>, effect: Effect<'_>) -> Result<(), String> {
@@ -46,6 +56,10 @@ impl<F: FnMut(Value) -> Result<(), String>> Hands for Telling<F> {
 
     fn warn(&mut self, message: &str) {
         eprintln!("unmasq: {message}");
+    }
+
+    fn ran(&mut self, entry: &Entry, path: &[Visit], is_resumed: bool) {
+        (self.ran)(entry, path, is_resumed);
     }
 
     fn trouble(&mut self, at: At<'_>, message: &str) {
@@ -126,16 +140,20 @@ fn details_word(details: Details) -> &'static str {
     }
 }
 
-/// Runs a whole log through the chains. `watched`: each entry's way is kept, and steps are timed. `entry` hears of each
-/// batch that was read.
-pub(crate) fn run<F: FnMut(Value) -> Result<(), String>>(
+/// Runs a whole log through the chains; gives the engine and the number of entries. `is_timed`: each entry's way is kept
+/// for `ran`, and steps are timed.
+pub(crate) fn run<F, R>(
     plan: &Plan,
     once: &Once,
     is_timed: bool,
     each: F,
-    mut progress: impl FnMut(&mut Engine<Telling<F>>, u64),
-) -> anyhow::Result<(Engine<Telling<F>>, u64)> {
-    let hands = Telling { each, refused: BTreeMap::new(), troubles: BTreeMap::new() };
+    ran: R,
+) -> anyhow::Result<(Engine<Telling<F, R>>, u64)>
+where
+    F: FnMut(Value) -> Result<(), String>,
+    R: FnMut(&Entry, &[Visit], bool),
+{
+    let hands = Telling { each, ran, refused: BTreeMap::new(), troubles: BTreeMap::new() };
     let (mut machine, mut world) = plan.surroundings(hands, State::in_memory(plan.limits()))?;
     if is_timed {
         machine.watch();
@@ -146,14 +164,9 @@ pub(crate) fn run<F: FnMut(Value) -> Result<(), String>>(
     world.clock = Timestamp::default();
     let mut engine = Engine::new(machine, world);
     let mut entries = 0;
-    // One at a time where each way is looked at.
-    let batch = if is_timed { 1 } else { 4096 };
     loop {
-        let (count, read) = engine.pump(0, batch, None)?;
+        let (count, read) = engine.pump(0, BATCH, None)?;
         entries += count as u64;
-        if count > 0 {
-            progress(&mut engine, entries);
-        }
         if read != Read::Entry {
             break;
         }

@@ -96,7 +96,7 @@ fn acts(plan: &Plan, input: &Input) -> anyhow::Result<Acts> {
         acts.entry(key.to_string()).or_insert((0, told)).0 += 1;
         Ok(())
     };
-    trial::run(plan, &input.once(), false, each, |_, _| {})?;
+    trial::run(plan, &input.once(), false, each, |_, _, _| {})?;
     Ok(acts)
 }
 

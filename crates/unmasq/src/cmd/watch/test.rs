@@ -9,7 +9,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
-use unmasq_watch::machine::Outcome as Went;
+use unmasq_entry::Entry;
+use unmasq_watch::machine::{Outcome as Went, Visit};
 use unmasq_watch::program::StepId;
 
 use super::input::Input;
@@ -78,7 +79,7 @@ fn tell_actions(args: &Args, plan: &Plan) -> Outcome {
         }
         Ok(())
     };
-    let (engine, _) = trial::run(plan, &args.input.once(), false, each, |_, _| {})?;
+    let (engine, _) = trial::run(plan, &args.input.once(), false, each, |_, _, _| {})?;
     let refused: u64 = engine.world.hands.refused.values().sum();
     drop(engine);
     if let Some(error) = broken {
@@ -102,14 +103,13 @@ fn summarise(args: &Args, plan: &Plan) -> Outcome {
         actions += 1;
         Ok(())
     };
-    let (engine, entries) = trial::run(plan, &args.input.once(), true, each, |engine, _| {
-        let path = engine.machine.path();
+    let ran = |entry: &Entry, path: &[Visit], is_resumed: bool| {
         let is_handled = path.iter().any(|visit| {
             matches!(visit.outcome, Went::Waits | Went::Failed)
                 || visit.outcome == Went::Yes && !plan.program.step(visit.step).is_filter
         });
         let shown = || {
-            let text = message.and_then(|slot| engine.last_entry().text(slot));
+            let text = message.and_then(|slot| entry.text(slot));
             let text = text.map_or_else(String::new, |text| {
                 text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(SHOWN).collect()
             });
@@ -125,13 +125,14 @@ fn summarise(args: &Args, plan: &Plan) -> Outcome {
                 seen.examples.push(example);
             }
         }
-        if !is_handled {
+        if !is_handled && !is_resumed {
             unhandled_count += 1;
             if unhandled.examples.len() < args.examples.max(1) * 5 {
                 unhandled.examples.push(shown());
             }
         }
-    })?;
+    };
+    let (engine, entries) = trial::run(plan, &args.input.once(), true, each, ran)?;
     let troubles = &engine.world.hands.troubles;
     let refused = &engine.world.hands.refused;
     let ended = engine.waits_ended;
