@@ -9,5 +9,7 @@ mod remote_book;
 mod support;
 mod translations;
 mod watch_gateway;
+mod watch_hostile;
+mod watch_remote;
 mod watch_state;
 mod watching;

@@ -19,21 +19,22 @@ use unmasq_watch::client::remote::{Answered, Found, Place, RemoteBook, Standing,
 
 use crate::support::{PATIENCE, PROGRAM, Recording, eventually, text};
 
-const PORT: u16 = 7443;
+pub(crate) const PORT: u16 = 7443;
 
-struct Gateway {
-    network: Network,
+/// A gateway that records, and answers over TLS.
+pub(crate) struct Gateway {
+    pub(crate) network: Network,
     recording: Recording,
     file: PathBuf,
     running: Option<Running>,
     /// Signs what gateways show.
-    gateways: Authority,
+    pub(crate) gateways: Authority,
     /// Signs what watches show.
-    watches: Authority,
+    pub(crate) watches: Authority,
 }
 
 impl Gateway {
-    fn start(lab: &Lab) -> Self {
+    pub(crate) fn start(lab: &Lab) -> Self {
         let network = Network::build(lab, Plan::default()).expect("the network is built");
         let recording = Recording::at(lab);
         let [gateways, watches] =
