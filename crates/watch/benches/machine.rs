@@ -145,14 +145,14 @@ fn measure(what: &str, program: &Arc<Program>, records: &[Record], entries: usiz
             slots.fill(&mut entry, &records[i % records.len()], world.now);
             black_box(machine.run(&mut entry, &mut world));
         }
-        best = best.min((processor_time() - started).as_secs_f64());
+        best = best.min(processor_time().saturating_sub(started).as_secs_f64());
     }
     let started = processor_time();
     for i in 0..entries {
         slots.fill(&mut entry, &records[i % records.len()], world.now);
         black_box(&entry);
     }
-    let filling = (processor_time() - started).as_secs_f64();
+    let filling = processor_time().saturating_sub(started).as_secs_f64();
     let runs = 3.0 * entries as f64;
     println!(
         "{what:<20}{:>12.0} entries/s{:>8.0} ns each ({:.0} of them to fill the entry); {:.2} acts, {:.4} bans, {:.4} \

@@ -35,6 +35,7 @@ pub(crate) use fuzz::fuzz_machine;
 
 use crate::client::{Client, Question};
 use crate::program::step::{Action, Next, OnTimeout, Work};
+use crate::program::switch::Switch;
 use crate::program::{Program, Resume, StepId};
 
 /// Runs entries through a program; one for each thread.
@@ -43,6 +44,7 @@ pub struct Machine {
     program: Arc<Program>,
     scratch: Scratch,
     stats: Vec<StepStats>,
+    turns: Vec<Turns>,
     /// The way of the last entry, if it is watched.
     path: Option<Vec<Visit>>,
 }
@@ -53,6 +55,15 @@ pub(crate) struct Scratch {
     captures: Vec<Captures>,
     out: String,
     zone: TimeZone,
+}
+
+/// How often entries came into a switch and left it, at each of its filters; who came in at one and left at another
+/// was seen by all between.
+#[derive(Clone, Debug)]
+struct Turns {
+    came: Vec<u64>,
+    /// One more than filters: past the last.
+    left: Vec<u64>,
 }
 
 /// What a step has done so far.
@@ -132,7 +143,9 @@ impl Machine {
     pub fn in_zone(program: Arc<Program>, zone: TimeZone) -> Self {
         let captures = program.patterns.iter().map(Captures::new).collect();
         let stats = vec![StepStats::default(); program.steps.len()];
-        Self { scratch: Scratch { captures, out: String::new(), zone }, stats, path: None, program }
+        let turns = |switch: &Switch| Turns { came: vec![0; switch.len()], left: vec![0; switch.len() + 1] };
+        let turns = program.switches.iter().map(turns).collect();
+        Self { scratch: Scratch { captures, out: String::new(), zone }, stats, turns, path: None, program }
     }
 
     /// Its program.
@@ -151,8 +164,18 @@ impl Machine {
     }
 
     /// What each step has done, in the order of [`Program::steps`].
-    pub fn stats(&self) -> &[StepStats] {
-        &self.stats
+    pub fn stats(&self) -> Vec<StepStats> {
+        let mut stats = self.stats.clone();
+        for (switch, turns) in self.program.switches.iter().zip(&self.turns) {
+            let mut within = 0;
+            for (member, step) in switch.steps().enumerate() {
+                within += turns.came[member];
+                stats[step].seen += within;
+                stats[step].matched += turns.left[member];
+                within -= turns.left[member];
+            }
+        }
+        stats
     }
 
     /// Runs an entry from the first step on.
@@ -208,6 +231,16 @@ impl Machine {
     ) -> Ended {
         let program = &*self.program;
         while let Some(index) = at.step(program) {
+            // Watched, each filter is asked, so that the way shows all of them.
+            if !WATCHED && let Some(place) = program.switch_of[index] {
+                let switch = &program.switches[place.switch as usize];
+                let (member, exit) = switch.turn(entry.text(switch.field), place.member);
+                let turns = &mut self.turns[place.switch as usize];
+                turns.came[place.member as usize] += 1;
+                turns.left[member] += 1;
+                at = Place { next: exit.next, main: exit.main };
+                continue;
+            }
             let step = &program.steps[index];
             let id = StepId(index as u32);
             let stats = &mut self.stats[index];

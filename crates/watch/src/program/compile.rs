@@ -16,6 +16,7 @@ use super::flow::Flow;
 use super::known_fields::KnownFields;
 use super::step::{Action, Filter, Next, OnTimeout, Prefix, Step, Work};
 use super::suggest::did_you_mean;
+use super::switch::switches;
 use super::{Compiled, DeadStep, Program, StepInfo};
 use crate::config::{self, Loaded, Spelling};
 use crate::machine::Literal;
@@ -78,6 +79,8 @@ pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
         start: layout.start(),
         mains,
         steps: Vec::with_capacity(steps.len()),
+        switches: Vec::new(),
+        switch_of: Vec::new(),
         main_labels: layout.mains.iter().map(|chain| chains[*chain].label.as_str().into()).collect(),
         infos: places,
         categories: around.categories,
@@ -97,6 +100,7 @@ pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
         }
         program.steps.push(Step { work, then: *then, otherwise: *otherwise });
     }
+    (program.switches, program.switch_of) = switches(&program.steps, &program.mains, &program.mains_of);
     Ok(Compiled { program, warnings: shared.problems })
 }
 
@@ -208,7 +212,6 @@ fn warn_of_types(steps: &[&config::Step], read: &[Read], known: &KnownFields, sh
         let Some(kind) = known.kind(name).filter(|_| !set_by_steps.contains(slot)) else { continue };
         let (is_number, is_text) = (kind == Kind::Integer, matches!(kind, Kind::Message | Kind::Text));
         let fits = match filter {
-            Filter::EqualsText { .. } => is_text,
             Filter::Equals { literal, .. }
             | Filter::AtMost { literal, .. }
             | Filter::AtLeast { literal, .. } => match literal {
@@ -220,7 +223,8 @@ fn warn_of_types(steps: &[&config::Step], read: &[Read], known: &KnownFields, sh
                 let (has_texts, has_others) = (!values.texts.is_empty(), !values.others.is_empty());
                 values.null || is_text && has_texts || is_number && has_others || !has_texts && !has_others
             }
-            Filter::PartOf { .. }
+            Filter::EqualsText { .. }
+            | Filter::PartOf { .. }
             | Filter::InNetworks { .. }
             | Filter::Pcre { .. }
             | Filter::PcreAny { .. }

@@ -20,6 +20,7 @@ mod known_fields;
 mod source_text;
 pub(crate) mod step;
 mod suggest;
+pub(crate) mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ pub use step::{IfShared, OnTimeout, Prefix, StepId};
 use crate::client::Subset;
 use crate::config::{Config, Loaded, Spelling};
 use step::{Action, Next, Step, Work};
+use switch::{Switch, SwitchPlace};
 
 /// Compiled chains.
 #[derive(Debug)]
@@ -45,6 +47,9 @@ pub struct Program {
     pub(crate) mains: Vec<Next>,
     /// The first step, and the number of its top-level chain.
     pub(crate) start: (Next, u32),
+    pub(crate) switches: Vec<Switch>,
+    /// For each step, its place in one of the switches.
+    pub(crate) switch_of: Vec<Option<SwitchPlace>>,
     /// The slots of `UNMASQ_EVIDENCE` and `UNMASQ_MASKED`, where a step uses them.
     pub(crate) evidence: Option<Slot>,
     pub(crate) masked: Option<Slot>,

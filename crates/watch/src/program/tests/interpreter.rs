@@ -19,6 +19,8 @@ use crate::program::StepId;
 struct Written {
     is_filter: bool,
     bit: u8,
+    /// A filter that passes if the field `id` is this letter, in place of its bit; runs of them are taken at once.
+    letter: Option<u8>,
     /// Number of a chain further on in the order of calls, so that there are no loops.
     then: Option<usize>,
     otherwise: Option<usize>,
@@ -29,8 +31,16 @@ type Chains = Vec<Vec<Written>>;
 /// Chains, and the place of each in the file.
 fn chains() -> impl Strategy<Value = (Chains, Vec<usize>)> {
     let link = || proptest::option::weighted(0.35, 1usize..6);
-    let step = (proptest::bool::weighted(0.75), 0u8..8, link(), link())
-        .prop_map(|(is_filter, bit, then, otherwise)| Written { is_filter, bit, then, otherwise });
+    let letter = proptest::option::weighted(0.6, b'a'..b'e');
+    let step = (proptest::bool::weighted(0.75), 0u8..8, letter, link(), link()).prop_map(
+        |(is_filter, bit, letter, then, otherwise)| Written {
+            is_filter,
+            bit,
+            letter: letter.filter(|_| is_filter),
+            then,
+            otherwise,
+        },
+    );
     let chain = proptest::collection::vec(step, 0..4);
     proptest::collection::vec(chain, 1..9).prop_flat_map(|mut chains| {
         let count = chains.len();
@@ -48,7 +58,11 @@ fn chains() -> impl Strategy<Value = (Chains, Vec<usize>)> {
 
 fn written(chains: &Chains, places: &[usize]) -> String {
     let step = |step: &Written| {
-        let work = if step.is_filter {
+        let work = if let Some(letter) = step.letter.map(char::from) {
+            format!(
+                r#""filter": "filter_in", "args": {{"field": "id", "values": ["{letter}", "{letter}{letter}"]}}"#
+            )
+        } else if step.is_filter {
             format!(r#""filter": "filter_equals", "args": {{"field": "f{}", "value": 1}}"#, step.bit)
         } else {
             // Fails where the field is missing.
@@ -67,7 +81,7 @@ fn written(chains: &Chains, places: &[usize]) -> String {
 }
 
 /// The steps that an entry comes to, by the rules as they are documented.
-fn interpreted(chains: &Chains, places: &[usize], bits: u8) -> Vec<(usize, usize)> {
+fn interpreted(chains: &Chains, places: &[usize], bits: u8, id: Option<u8>) -> Vec<(usize, usize)> {
     // A chain is in the main flow unless an earlier one reaches it.
     let mut reached = vec![false; chains.len()];
     let mut flow = Vec::new();
@@ -81,7 +95,7 @@ fn interpreted(chains: &Chains, places: &[usize], bits: u8) -> Vec<(usize, usize
     // Empty chains in front are passed over; later ones stop.
     let first = flow.iter().position(|chain| !chains[*chain].is_empty()).unwrap_or(flow.len());
     for &chain in &flow[first..] {
-        if chains[chain].is_empty() || !falls_through(chains, chain, bits, &mut path) {
+        if chains[chain].is_empty() || !falls_through(chains, chain, bits, id, &mut path) {
             break;
         }
     }
@@ -104,10 +118,16 @@ fn reach(chains: &Chains, chain: usize, reached: &mut [bool]) {
 }
 
 /// Runs a chain; does the entry go on in the main flow after it?
-fn falls_through(chains: &Chains, chain: usize, bits: u8, path: &mut Vec<(usize, usize)>) -> bool {
+fn falls_through(
+    chains: &Chains,
+    chain: usize,
+    bits: u8,
+    id: Option<u8>,
+    path: &mut Vec<(usize, usize)>,
+) -> bool {
     for (place, step) in chains[chain].iter().enumerate() {
         path.push((chain, place));
-        let is_good = bits >> step.bit & 1 == 1;
+        let is_good = step.letter.map_or(bits >> step.bit & 1 == 1, |letter| Some(letter) == id);
         let explicit = match (is_good, step.is_filter) {
             (true, _) => step.then,
             (false, true) => match step.otherwise {
@@ -117,7 +137,7 @@ fn falls_through(chains: &Chains, chain: usize, bits: u8, path: &mut Vec<(usize,
             (false, false) => return false,
         };
         if let Some(to) = explicit {
-            return !chains[to].is_empty() && falls_through(chains, to, bits, path);
+            return !chains[to].is_empty() && falls_through(chains, to, bits, id, path);
         }
     }
     chains[chain].last().is_some_and(|last| last.is_filter)
@@ -161,17 +181,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
-    fn compiled_chains_go_the_interpreted_way((chains, places) in chains(), all_bits in any::<[u8; 8]>()) {
+    fn compiled_chains_go_the_interpreted_way((chains, places) in chains(), all_bits in any::<[(u8, u8); 8]>()) {
         let program = Arc::new(compile(&written(&chains, &places)).program);
         let mut watching = Machine::in_zone(Arc::clone(&program), TimeZone::UTC);
         let mut plain = Machine::in_zone(Arc::clone(&program), TimeZone::UTC);
         watching.watch();
-        for bits in all_bits {
+        for (bits, id) in all_bits {
+            let id = (b'a'..b'e').nth(usize::from(id % 6));
             let mut entry = Entry::new(program.fields());
             for bit in (0..8u8).filter(|bit| bits >> bit & 1 == 1) {
                 if let Some(slot) = program.fields().find(&format!("f{bit}")) {
                     entry.set(slot, Value::Integer(1));
                 }
+            }
+            if let (Some(slot), Some(id)) = (program.fields().find("id"), id) {
+                entry.set(slot, Value::Text(&char::from(id).to_string()));
             }
             let mut again = entry.clone();
             watching.run(&mut entry, &mut Silent);
@@ -181,7 +205,7 @@ proptest! {
                 (info.chain[1..].parse().expect("c and a number"), info.index)
             };
             let path: Vec<(usize, usize)> = watching.path().iter().map(|visit| label(visit.step)).collect();
-            prop_assert_eq!(&path, &interpreted(&chains, &places, bits));
+            prop_assert_eq!(&path, &interpreted(&chains, &places, bits, id));
             prop_assert!(watching.path().iter().all(|visit| program.is_reached(visit.step)));
         }
         let counts = |machine: &Machine| -> Vec<_> {
