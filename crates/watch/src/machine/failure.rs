@@ -3,7 +3,7 @@
 use unmasq_dialect::{PatternRunaway, RenderError};
 use unmasq_entry::{Fields, Slot, Value};
 
-use super::literal::Unordered;
+use crate::program::literal::Unordered;
 
 /// Longest part of a value that a message shows, in characters.
 const SHOWN: usize = 80;

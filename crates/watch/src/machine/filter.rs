@@ -8,7 +8,7 @@ use unmasq_entry::{Entry, Slot, Value};
 use super::failure::{Failure, Naming};
 use super::{Scratch, World};
 use crate::program::Program;
-use crate::program::step::{Choices, Filter, Search};
+use crate::program::step::{Filter, Search};
 
 /// Does the entry pass? Groups of a regular expression are saved into it.
 pub(super) fn passes(
@@ -100,53 +100,4 @@ fn find(
         }
     }
     Ok(true)
-}
-
-impl Choices {
-    /// From the values of a list.
-    pub(crate) fn new(values: Vec<super::Literal>) -> Self {
-        let mut choices = Self::default();
-        let (mut texts, mut others) = (Vec::new(), Vec::new());
-        for value in values {
-            match value {
-                super::Literal::Text(text) => texts.push(text),
-                super::Literal::Null => choices.null = true,
-                other => others.push(other),
-            }
-        }
-        texts.sort_unstable_by(|a, b| by_length(a, b));
-        texts.dedup();
-        choices.texts = texts.into();
-        choices.others = others.into();
-        choices
-    }
-
-    /// Python's `value in values`.
-    fn hold(&self, value: Value<'_>) -> bool {
-        match value {
-            Value::Text(text) => self.texts.binary_search_by(|choice| by_length(choice, text)).is_ok(),
-            Value::Null => self.null,
-            other => self.others.iter().any(|choice| choice.equals(other)),
-        }
-    }
-}
-
-/// Most texts differ in length, which costs less to compare than bytes.
-fn by_length(a: &str, b: &str) -> Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
-}
-
-/// Puts what a search saves in the order in which it can be saved: of two groups for one field the later wins, and
-/// the searched field comes last.
-pub(crate) fn order_of_saves(mut saves: Vec<(Slot, usize)>, searched: Slot) -> Box<[(Slot, usize)]> {
-    let mut seen = Vec::with_capacity(saves.len());
-    saves.reverse();
-    saves.retain(|(slot, _)| {
-        let is_new = !seen.contains(slot);
-        seen.push(*slot);
-        is_new
-    });
-    saves.reverse();
-    saves.sort_by_key(|(slot, _)| *slot == searched);
-    saves.into()
 }

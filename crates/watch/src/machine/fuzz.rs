@@ -1,5 +1,6 @@
-//! A world that does nothing, for fuzzing.
+//! Any configuration and any values, in a world that does nothing; for fuzzing.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use unmasq_flow::Timestamp;
 
 use super::{Act, Ended, Machine, Resumed, World};
 use crate::client::{Answer, Capture, Question, Subset};
+use crate::config::{Config, Spelling};
 use crate::counters::CategoryId;
 use crate::program::{Program, StepId};
 
@@ -47,7 +49,7 @@ impl World for Nowhere {
 }
 
 /// Runs entries through any program: with values of many types, watched and not, waiting and resumed.
-pub(crate) fn fuzz_machine(program: Program) {
+fn fuzz_machine(program: Program) {
     const VALUES: [Value<'static>; 8] = [
         Value::Text("Failed password for x from 192.0.2.7 port 22"),
         Value::Text("::ffff:192.0.2.7"),
@@ -74,5 +76,23 @@ pub(crate) fn fuzz_machine(program: Program) {
             ended = machine.resume(&mut entry, resume, &Resumed::Pass, &mut Nowhere);
         }
         machine.watch();
+    }
+}
+
+/// Reads any bytes as a configuration in every spelling, compiles it, draws it, and runs an entry through it; for
+/// fuzzing.
+pub fn fuzz_program(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    for (name, spelling) in
+        [("f.json", Spelling::Json), ("f.toml", Spelling::Toml), ("f.yaml", Spelling::Yaml)]
+    {
+        let Ok(loaded) = Config::parse(Path::new(name), text, spelling) else { continue };
+        match Program::compile(&loaded) {
+            Ok(compiled) => {
+                drop(compiled.program.dot());
+                fuzz_machine(compiled.program);
+            }
+            Err(problems) => drop(loaded.show(problems).to_string()),
+        }
     }
 }

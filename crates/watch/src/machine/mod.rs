@@ -13,8 +13,6 @@ mod action;
 mod failure;
 mod filter;
 mod fuzz;
-mod literal;
-mod networks;
 #[cfg(test)]
 mod tests;
 mod world;
@@ -26,12 +24,8 @@ use jiff::tz::TimeZone;
 use unmasq_dialect::Captures;
 use unmasq_entry::Entry;
 
-pub use literal::{Literal, Unordered};
-pub use networks::{Networks, parse_network};
+pub use fuzz::fuzz_program;
 pub use world::{Act, BanOrder, World};
-
-pub(crate) use filter::order_of_saves;
-pub(crate) use fuzz::fuzz_machine;
 
 use crate::client::{Client, Question};
 use crate::program::step::{Action, Next, OnTimeout, Work};

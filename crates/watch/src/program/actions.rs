@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::args::{Args, cut, literal};
+use super::literal::Literal;
 use super::step::{Action, BanStep, CaptureStep, IfShared, OnTimeout, Prefix, ReplaceStep, SetPair, Source};
 use crate::client::Subset;
 use crate::config::{Node, Spanned};
 use crate::counters::CategoryId;
 use crate::enforce::SetKind;
 use crate::journal_log::Level;
-use crate::machine::Literal;
 use crate::report::{self, Details};
 
 /// All actions.

@@ -8,11 +8,11 @@ use unmasq_diagnostic::Problem;
 use unmasq_dialect::Template;
 use unmasq_entry::{Fields, Slot};
 
+use super::literal::Literal;
 use super::source_text::place_within;
 use super::suggest::did_you_mean;
 use crate::config::{Node, Spanned, Step};
 use crate::enforce::{SetKind, SetName};
-use crate::machine::Literal;
 
 /// Longest time that an argument may give: a century. Longer ones are mistakes, and sums with them stay in range.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);

@@ -14,12 +14,12 @@ use super::chains::{Fork, Jump, Layout, Outline};
 use super::filters::{FILTERS, Patterns, filter};
 use super::flow::Flow;
 use super::known_fields::KnownFields;
+use super::literal::Literal;
 use super::step::{Action, Filter, Next, OnTimeout, Prefix, Step, Work};
 use super::suggest::did_you_mean;
 use super::switch::switches;
 use super::{Compiled, DeadStep, Program, StepInfo};
 use crate::config::{self, Loaded, Spelling};
-use crate::machine::Literal;
 
 /// What a step's arguments came to.
 struct Read {

@@ -6,10 +6,11 @@ use unmasq_dialect::Pattern;
 use unmasq_entry::Slot;
 
 use super::args::{Args, cut, literal};
+use super::literal::Literal;
+use super::networks::{Networks, parse_network};
 use super::source_text::place_within;
 use super::step::{Choices, Filter, Search};
 use crate::config::{Node, Spanned};
-use crate::machine::{Literal, Networks, order_of_saves, parse_network};
 
 /// All filters.
 pub(crate) const FILTERS: [&str; 8] = [
@@ -200,4 +201,19 @@ impl Patterns {
             }
         }
     }
+}
+
+/// Puts what a search saves in the order in which it can be saved: of two groups for one field the later wins, and
+/// the searched field comes last.
+fn order_of_saves(mut saves: Vec<(Slot, usize)>, searched: Slot) -> Box<[(Slot, usize)]> {
+    let mut seen = Vec::with_capacity(saves.len());
+    saves.reverse();
+    saves.retain(|(slot, _)| {
+        let is_new = !seen.contains(slot);
+        seen.push(*slot);
+        is_new
+    });
+    saves.reverse();
+    saves.sort_by_key(|(slot, _)| *slot == searched);
+    saves.into()
 }

@@ -17,14 +17,14 @@ mod dot;
 mod filters;
 mod flow;
 mod known_fields;
+pub(crate) mod literal;
+mod networks;
 mod source_text;
 pub(crate) mod step;
 mod suggest;
 pub(crate) mod switch;
 #[cfg(test)]
 mod tests;
-
-use std::path::Path;
 
 use unmasq_diagnostic::Problem;
 use unmasq_dialect::Pattern;
@@ -33,7 +33,7 @@ use unmasq_entry::{Fields, Slot};
 pub use step::{IfShared, OnTimeout, Prefix, StepId};
 
 use crate::client::Subset;
-use crate::config::{Config, Loaded, Spelling};
+use crate::config::Loaded;
 use step::{Action, Next, Step, Work};
 use switch::{Switch, SwitchPlace};
 
@@ -198,23 +198,5 @@ impl Program {
         })?;
         let main = self.main_labels.iter().position(|label| *label == place.main)?;
         Some(Resume { step, main: main as u32 })
-    }
-}
-
-/// Reads any bytes as a configuration in every spelling, compiles it, draws it, and runs an entry through it; for
-/// fuzzing.
-pub fn fuzz_program(bytes: &[u8]) {
-    let Ok(text) = str::from_utf8(bytes) else { return };
-    for (name, spelling) in
-        [("f.json", Spelling::Json), ("f.toml", Spelling::Toml), ("f.yaml", Spelling::Yaml)]
-    {
-        let Ok(loaded) = Config::parse(Path::new(name), text, spelling) else { continue };
-        match Program::compile(&loaded) {
-            Ok(compiled) => {
-                drop(compiled.program.dot());
-                crate::machine::fuzz_machine(compiled.program);
-            }
-            Err(problems) => drop(loaded.show(problems).to_string()),
-        }
     }
 }

@@ -1,17 +1,19 @@
 //! What a compiled step is: slots in place of names, numbers in place of labels.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use unmasq_dialect::Template;
-use unmasq_entry::Slot;
+use unmasq_entry::{Slot, Value};
 
+use super::literal::Literal;
+use super::networks::Networks;
 use crate::client::Subset;
 use crate::counters::CategoryId;
 use crate::enforce::SetName;
 use crate::journal_log::Level;
-use crate::machine::{Literal, Networks};
 use crate::report::{self, Details};
 
 /// Number of a step in its program, in the order of the file.
@@ -124,6 +126,40 @@ pub(crate) struct Choices {
     pub(crate) others: Box<[Literal]>,
     /// Is null among them? Then a missing field passes.
     pub(crate) null: bool,
+}
+
+impl Choices {
+    /// From the values of a list.
+    pub(crate) fn new(values: Vec<Literal>) -> Self {
+        let mut choices = Self::default();
+        let (mut texts, mut others) = (Vec::new(), Vec::new());
+        for value in values {
+            match value {
+                Literal::Text(text) => texts.push(text),
+                Literal::Null => choices.null = true,
+                other => others.push(other),
+            }
+        }
+        texts.sort_unstable_by(|a, b| by_length(a, b));
+        texts.dedup();
+        choices.texts = texts.into();
+        choices.others = others.into();
+        choices
+    }
+
+    /// Python's `value in values`.
+    pub(crate) fn hold(&self, value: Value<'_>) -> bool {
+        match value {
+            Value::Text(text) => self.texts.binary_search_by(|choice| by_length(choice, text)).is_ok(),
+            Value::Null => self.null,
+            other => self.others.iter().any(|choice| choice.equals(other)),
+        }
+    }
+}
+
+/// Most texts differ in length, which costs less to compare than bytes.
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 /// A pattern and where its groups go.

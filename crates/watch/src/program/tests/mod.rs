@@ -7,8 +7,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::{Compiled, Program, fuzz_program};
+use super::{Compiled, Program};
 use crate::config::{Config, Loaded, Spelling};
+use crate::machine::fuzz_program;
 
 fn loaded(text: &str, spelling: Spelling) -> Loaded {
     let name = match spelling {

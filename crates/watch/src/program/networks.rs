@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 /// Networks of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Networks {
+pub(crate) struct Networks {
     /// First and last address, in order, neither overlapping nor touching.
     ipv4: Box<[(u32, u32)]>,
     ipv6: Box<[(u128, u128)]>,
@@ -14,7 +14,7 @@ pub struct Networks {
 
 impl Networks {
     /// Host bits of a network are masked off.
-    pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
+    pub(crate) fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
         let (mut ipv4, mut ipv6) = (Vec::new(), Vec::new());
         for network in networks {
             match network.trunc() {
@@ -26,12 +26,12 @@ impl Networks {
     }
 
     /// Is there no network of IPv4 (or, `false`, of IPv6)?
-    pub fn has_none_of(&self, is_ipv4: bool) -> bool {
+    pub(crate) fn has_none_of(&self, is_ipv4: bool) -> bool {
         if is_ipv4 { self.ipv4.is_empty() } else { self.ipv6.is_empty() }
     }
 
     /// Does one of them hold the address? An IPv4-mapped address is also looked for as the IPv4 address that it is.
-    pub fn contain(&self, address: IpAddr) -> bool {
+    pub(crate) fn contain(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => self.contain_ipv4(address),
             IpAddr::V6(address) => {
@@ -73,7 +73,7 @@ fn merged<T: Copy + Ord + From<u8>>(
 }
 
 /// A network as Pyruse takes it: `address[/bits]`, host bits allowed. The error says what is wrong.
-pub fn parse_network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, String> {
     let (address, bits) = match text.split_once('/') {
         Some((address, bits)) => (address, Some(bits)),
         None => (text, None),

@@ -9,7 +9,7 @@ use unmasq_entry::Value;
 
 /// A constant.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Literal {
+pub(crate) enum Literal {
     /// JSON's null.
     Null,
     /// True or false; equal to 1 and 0.
@@ -53,7 +53,7 @@ impl Literal {
     }
 
     /// Python's `value == literal`.
-    pub fn equals(&self, value: Value<'_>) -> bool {
+    pub(crate) fn equals(&self, value: Value<'_>) -> bool {
         match (self, value) {
             (Self::Text(a), Value::Text(b)) => **a == *b,
             (Self::Null, Value::Null) => true,
@@ -69,7 +69,7 @@ impl Literal {
 
     /// How `value` stands to this: Python's `value < literal` and its kin. `Ok(None)` where both are numbers and one of
     /// them is not comparable (NaN).
-    pub fn order(&self, value: Value<'_>) -> Result<Option<Ordering>, Unordered> {
+    pub(crate) fn order(&self, value: Value<'_>) -> Result<Option<Ordering>, Unordered> {
         let unordered = Unordered { value: value.kind(), literal: self.kind() };
         match (value, self) {
             (Value::Text(a), Self::Text(b)) => Ok(Some(a.cmp(b))),
@@ -100,7 +100,7 @@ impl Literal {
 /// Two values that have no order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{value} cannot be compared with {literal}")]
-pub struct Unordered {
+pub(crate) struct Unordered {
     value: &'static str,
     literal: &'static str,
 }
