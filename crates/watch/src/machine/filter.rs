@@ -32,18 +32,22 @@ pub(super) fn passes(
         }
         Filter::In { field, values } => Ok(values.hold(entry.get(*field).unwrap_or(Value::Null))),
         Filter::PartOf { field, text } => Ok(text.contains(need_text(naming, entry, *field)?)),
-        Filter::InNetworks { field, networks } => {
-            if !entry.has(*field) {
-                return Ok(false);
-            }
-            let text = need_text(naming, entry, *field)?;
-            match text.parse::<IpAddr>() {
+        Filter::InNetworks { field, networks } => match entry.get(*field) {
+            None => Ok(false),
+            Some(Value::Text(text)) => match text.parse::<IpAddr>() {
                 Ok(address) => Ok(networks.contain(address)),
                 // Pyruse reads the value only if it has networks of the family that a colon decides.
                 Err(_) if networks.has_none_of(!text.contains(':')) => Ok(false),
                 Err(_) => Err(naming.unfit(*field, Value::Text(text), "an IP address")),
+            },
+            // The colon as one of its values decides there.
+            Some(Value::List(items))
+                if networks.has_none_of(!items.iter().any(|item| item == Value::Text(":"))) =>
+            {
+                Ok(false)
             }
-        }
+            Some(value) => Err(naming.unfit(*field, value, "an IP address")),
+        },
         Filter::Pcre { field, search } => find(search, *field, program, entry, scratch),
         Filter::PcreAny { field, searches } => {
             for search in searches {

@@ -140,6 +140,23 @@ fn pcre_searches_anywhere_and_a_missing_field_is_empty() {
     assert!(finds("a", Some(Value::Uuid([0; 16]))).is_err());
 }
 
+#[test]
+fn a_repeated_address_is_read_only_where_a_network_could_hold_it() {
+    let mut machine = machine(
+        r#"{"c": [{"filter": "filter_inNetworks", "args": {"field": "F", "nets": ["::1"]}},
+                  {"filter": "filter_inNetworks", "args": {"field": "F", "nets": ["10.0.0.0/8"]}}],
+            "d": [{"filter": "filter_inNetworks", "args": {"field": "F", "nets": ["10.0.0.0/8"]}}]}"#,
+    );
+    let mut world = Pretended::default();
+    let mut entry = entry(&machine, &[]);
+    let slot = machine.program().fields().find("F").expect("F is used");
+    entry.push(slot, Value::Text("10.0.0.1"));
+    entry.push(slot, Value::Text("10.0.0.2"));
+    machine.run(&mut entry, &mut world);
+    let steps: Vec<usize> = world.troubles.iter().map(|(step, _)| step.index()).collect();
+    assert_eq!(steps, [2], "the first has no network of IPv4");
+}
+
 /// What a search of "alice from 192.0.2.7" leaves in the fields `a`, `b` and F.
 fn saved(args: &str) -> [String; 3] {
     let mut machine = machine(&format!(
