@@ -169,11 +169,12 @@ impl Captures {
             let next = self.links[self.link(which, slot)].next;
             (next != NONE).then_some(next)
         });
+        // Logs with whole seconds have many lines of one moment: the later line is the newer.
         chain
-            .filter_map(|slot| self.held[slot as usize].as_ref())
-            .filter(|capture| capture.until >= now && capture.fits(time))
-            .max_by_key(|capture| capture.time)
-            .map(Capture::client)
+            .filter_map(|slot| Some((self.held[slot as usize].as_ref()?, self.numbers[slot as usize])))
+            .filter(|(capture, _)| capture.until >= now && capture.fits(time))
+            .max_by_key(|(capture, number)| (capture.time, *number))
+            .map(|(capture, _)| capture.client())
     }
 
     /// Forgets what is no longer known at `now`.
