@@ -39,6 +39,11 @@ pub struct Hosts {
 }
 
 impl Hosts {
+    /// Is there no journal in the folder?
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// Opens the journals of a folder. `allowance`: see [`Order::Live`]; `None` reads what there is, exactly by time.
     pub fn open(
         folder: &Path,

@@ -25,6 +25,11 @@ impl Once {
     pub(crate) fn open(&self, config: &Config) -> anyhow::Result<Box<dyn Source>> {
         if self.format.is_none() && self.path.is_dir() {
             let hosts = Hosts::open(&self.path, &Start::Head, encoding(config), None)?;
+            anyhow::ensure!(
+                !hosts.is_empty(),
+                "{}: a folder without journal files (*.journal); name a file to read another kind of log",
+                self.path.display()
+            );
             return Ok(Box::new(hosts));
         }
         if self.format.is_none() && is_journal(&self.path) {

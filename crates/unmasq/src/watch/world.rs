@@ -348,10 +348,7 @@ impl<H: Hands> Surroundings<H> {
     }
 }
 
-/// A counter's key for people.
+/// A counter's key for people: as a template would show it.
 fn shown(key: Value<'_>) -> String {
-    match key {
-        Value::Text(text) => text.to_owned(),
-        other => format!("{other:?}"),
-    }
+    unmasq_dialect::python_str(key, &jiff::tz::TimeZone::system())
 }

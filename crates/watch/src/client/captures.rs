@@ -324,6 +324,10 @@ mod tests {
         assert_eq!(at(120).as_deref(), Some("192.0.2.2"));
         assert_eq!(at(173).as_deref(), Some("192.0.2.2"));
         assert_eq!(at(174), None, "retention is exact");
+        captures.insert(capture("192.0.2.3", words, 110, 63));
+        let now = Timestamp::from_seconds(120);
+        let later = captures.find(&masked(words), subset, now, now).map(|client| client.address);
+        assert_eq!(later.as_deref(), Some("192.0.2.3"), "of one moment, the later line");
     }
 
     #[test]

@@ -37,6 +37,8 @@ const KEEP_SECONDS: u64 = 63;
 /// What the actions need to know of the rest of the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Surroundings {
+    /// The subject of the daily report, which a mail with an empty one takes as well.
+    pub(crate) subject: Box<str>,
     /// Pyruse's retention of translations, by powers of two.
     pub(crate) compat: bool,
     /// How much of an address a ban covers where the step does not say.
@@ -68,7 +70,11 @@ pub(crate) fn action(args: &mut Args<'_, '_>, around: &mut Surroundings) -> Opti
         "action_dnatReplace" => Some(Action::Replace(Box::new(replace(args)))),
         "action_email" => {
             let message = args.template("message");
-            let subject = args.optional_text("subject").unwrap_or("Pyruse Notification");
+            let subject = match args.optional_text("subject") {
+                None => "Pyruse Notification",
+                Some("") => &around.subject,
+                Some(subject) => subject,
+            };
             Some(Action::Email { subject: subject.into(), message: message? })
         }
         "action_log" => {

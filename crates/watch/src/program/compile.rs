@@ -41,6 +41,7 @@ pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
     let outlines: Vec<Outline<'_>> = chains.iter().map(outline).collect();
     let layout = Layout::new(&outlines, &mut shared.problems);
     let mut around = Surroundings {
+        subject: config.email.subject.as_str().into(),
         compat: config.compat,
         prefix: Prefix { ipv4: config.ban.ipv4, ipv6: config.ban.ipv6 },
         categories: Vec::new(),

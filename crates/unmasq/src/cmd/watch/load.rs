@@ -10,8 +10,7 @@ pub(super) fn file(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     match named {
         Some(file) => Ok(file.to_owned()),
         None => Config::search().context(
-            "no configuration: neither /etc/unmasq/watch.toml (or .yaml, .json) nor a pyruse.json is there; name one \
-             with --config",
+            "no configuration: neither /etc/unmasq/watch.toml (or .yaml, .json) nor a pyruse.json is there; name one",
         ),
     }
 }

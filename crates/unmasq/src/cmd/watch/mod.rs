@@ -81,6 +81,14 @@ fn asked(socket: &Path, question: WatchAsk, mut each: impl FnMut(WatchReply)) ->
     });
     asked.map_err(|error| match error {
         ControlError::Refused { message, .. } => Failure::with_exit(1, anyhow::anyhow!(message)),
+        ControlError::Connect { path, source } => {
+            let path = path.display();
+            let told = format!(
+                "cannot reach a watch at {path}: {source}; is `unmasq watch` running, and is this its \
+                                [control] socket? (--control)"
+            );
+            Failure::with_exit(2, anyhow::anyhow!(told))
+        }
         other => Failure::with_exit(2, other),
     })
 }

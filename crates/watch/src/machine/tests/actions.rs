@@ -30,6 +30,8 @@ fn templates_are_filled_in() {
         "a subject is never filled in"
     );
     assert_eq!(act("action_email", r#"{"message": ""}"#, &[]).0[0], "email [Pyruse Notification] ");
+    let empty = act("action_email", r#"{"message": "", "subject": ""}"#, &[]).0;
+    assert_eq!(empty[0], "email [Daily report] ", "the report's subject");
     for (level, details, expected) in [
         ("WARN", "FIRSTLAST", "report Warn FirstLast 7"),
         ("INFO", "NONE", "report Info None 7"),
