@@ -24,7 +24,7 @@ use unmasq_watch::state::{Limits, State};
 use super::effect::Hands;
 use super::feed::Feed;
 use super::users::Users;
-use super::world::Surroundings;
+use super::world::{Own, Surroundings};
 
 /// How long a question to another host's book may take.
 const BOOK_PATIENCE: Duration = Duration::from_secs(2);
@@ -177,6 +177,7 @@ impl Plan {
             refused: 0,
             has_acted: false,
             errors: 0,
+            own: Own::Not,
             is_quiet: false,
             waits_for_known: !config.guard.masking.is_empty(),
             program: Arc::clone(&self.program),

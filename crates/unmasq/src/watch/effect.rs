@@ -62,6 +62,8 @@ pub(crate) struct At<'e> {
     pub(crate) step: StepId,
     /// The cursor or the line number of the entry.
     pub(crate) place: &'e str,
+    /// Had the watch itself written the entry?
+    pub(crate) is_own: bool,
 }
 
 /// Carries effects out, or tells of them.

@@ -15,7 +15,7 @@ use unmasq_watch::program::{OnTimeout, Program, Resume, ResumePlace};
 use unmasq_watch::report::{Heading, Schedule, render_html, render_text};
 
 use super::effect::{Effect, Hands};
-use super::world::{Payload, Surroundings};
+use super::world::{Own, Payload, Surroundings};
 
 /// How waits have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +108,7 @@ impl<H: Hands> Engine<H> {
             self.report_if_due();
         }
         self.world.has_acted = false;
+        self.world.own = Own::of(&self.entry, self.machine.program().fields());
         let ended = self.machine.run(&mut self.entry, &mut self.world);
         self.world.hands.ran(&self.entry, self.machine.path(), false);
         self.unhandled += u64::from(ended == Ended::Done && !self.world.has_acted);
@@ -212,6 +213,7 @@ impl<H: Hands> Engine<H> {
         world.state.wait_ended(id, world.clock);
         world.caused = question.time;
         world.place = place;
+        world.own = Own::of(&entry, self.machine.program().fields());
         let ended = self.machine.resume(&mut entry, resume, resumed, world);
         world.hands.ran(&entry, self.machine.path(), true);
         if let Ended::Waits { resume, question } = ended {

@@ -67,7 +67,7 @@ impl Live {
 
     /// Writes into the log that the watch itself writes into.
     pub(crate) fn tell(&mut self, level: Level, message: &str) {
-        self.log.write(&Record { level, message: message.as_bytes(), chain: None, step: None });
+        self.log.write(&Record { level, message: message.as_bytes(), chain: None, step: None, again: false });
     }
 
     /// Hears what became of bans and mails.
@@ -146,6 +146,7 @@ impl Hands for Live {
                     message: message.as_bytes(),
                     chain: Some(&info.chain),
                     step: Some(&step),
+                    again: at.is_own,
                 });
                 Ok(())
             }
@@ -202,6 +203,7 @@ impl Hands for Live {
             message: message.as_bytes(),
             chain: Some(&info.chain),
             step: Some(&step),
+            again: at.is_own,
         });
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use unmasq_entry::{Entry, Value};
+use unmasq_entry::{Entry, Fields, Value};
 use unmasq_flow::Timestamp;
 use unmasq_source::Source;
 use unmasq_watch::bans::{Escalation, Placed, Prefixes, canonical};
@@ -13,6 +13,7 @@ use unmasq_watch::client::{Answer, Capture, Captures, Client, Key, Masked, Quest
 use unmasq_watch::counters::{self, CategoryId};
 use unmasq_watch::enforce::SetName;
 use unmasq_watch::guard::{Guard, Reach, Refusal};
+use unmasq_watch::journal_log::AGAIN;
 use unmasq_watch::machine::{Act, BanOrder, World};
 use unmasq_watch::program::{IfShared, Program, Resume, StepId};
 use unmasq_watch::report::Event;
@@ -35,6 +36,32 @@ pub(crate) struct Payload {
     pub(crate) asked: Subset,
     /// The cursor or line of the entry.
     pub(crate) place: String,
+}
+
+/// Is an entry one that the watch itself wrote?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Own {
+    /// Somebody else did.
+    #[default]
+    Not,
+    /// It did.
+    Line,
+    /// It did, because of a line of its own: no third follows.
+    Again,
+}
+
+impl Own {
+    /// What the journal says of an entry.
+    pub(crate) fn of(entry: &Entry, fields: &Fields) -> Self {
+        let get = |name: &str| entry.get(fields.find(name)?);
+        match get("_PID") {
+            Some(Value::Integer(pid)) if pid == i64::from(std::process::id()) => match get(AGAIN) {
+                Some(_) => Self::Again,
+                None => Self::Line,
+            },
+            _ => Self::Not,
+        }
+    }
 }
 
 /// Everything around the machine.
@@ -63,6 +90,8 @@ pub(crate) struct Surroundings<H> {
     /// Has an action done anything for the entry that is being run?
     pub(crate) has_acted: bool,
     pub(crate) errors: u64,
+    /// Who wrote the entry that is being run?
+    pub(crate) own: Own,
     /// Is the reason of the error under way to be told?
     pub(crate) is_quiet: bool,
     /// Do entries wait only for addresses that are known to mask others?
@@ -128,7 +157,7 @@ impl<H: Hands> Surroundings<H> {
     /// Hands an effect on.
     pub(crate) fn carry_out(&mut self, step: StepId, effect: Effect<'_>) -> Result<(), String> {
         let place = if H::WANTS_PLACE { self.place() } else { String::new() };
-        let at = At { program: &self.program, step, place: &place };
+        let at = At { program: &self.program, step, place: &place, is_own: self.own >= Own::Line };
         self.hands.carry_out(at, effect)
     }
 
@@ -309,6 +338,7 @@ impl<H: Hands> World for Surroundings<H> {
         self.has_acted = true;
         match act {
             Act::Noop => self.carry_out(step, Effect::Noop),
+            Act::Log { .. } if self.own == Own::Again => Ok(()),
             Act::Log { level, message } => self.carry_out(step, Effect::Log { level, message }),
             Act::Email { subject, message } => {
                 let info = self.program.step(step);
@@ -331,11 +361,12 @@ impl<H: Hands> World for Surroundings<H> {
 
     fn trouble(&mut self, step: StepId, message: &str) {
         self.errors += 1;
-        if std::mem::take(&mut self.is_quiet) {
+        if std::mem::take(&mut self.is_quiet) || self.own == Own::Again {
             return;
         }
         let place = if H::WANTS_PLACE { self.place() } else { String::new() };
-        self.hands.trouble(At { program: &self.program, step, place: &place }, message);
+        let at = At { program: &self.program, step, place: &place, is_own: self.own >= Own::Line };
+        self.hands.trouble(at, message);
     }
 }
 

@@ -82,3 +82,45 @@ fn hostile_entries_are_one_entry_each_and_harm_nobody() {
     assert!(!elements(&node, "banned4").iter().any(|one| one.starts_with("10.2.0.6")));
     watch.stop();
 }
+
+/// Fails for every line, and writes another one.
+const ECHO: &str = r#"
+[book]
+conntrack = false
+[[actions."Echo"]]
+action = "action_dailyReport"
+args = { level = "INFO", message = "{SYSLOG_IDENTIFIER}", details = "NONE" }
+[[actions."Echo"]]
+action = "action_log"
+args = { level = "ERR", message = "saw {MESSAGE}" }
+[[actions."Echo"]]
+action = "action_counterRaise"
+args = { counter = "missing", for = "OBJECT_PID", keepSeconds = 60 }
+"#;
+
+#[test]
+fn what_the_watch_writes_and_reads_again_comes_to_an_end() {
+    let lab = Lab::new().unwrap();
+    let node = lab.node("host").unwrap();
+    let journald = Journald::start(&lab, "").unwrap();
+    let mut watch = Watching::new(&lab, "", ECHO);
+    watch.start(&node, Some(&journald));
+    for _ in 0..100 {
+        journald.send(&[("MESSAGE", b"hello"), ("SYSLOG_IDENTIFIER", b"somebody")]).unwrap();
+    }
+    journald.send(&[("MESSAGE", b"done"), ("SYSLOG_IDENTIFIER", b"sentinel")]).unwrap();
+    let mut report = String::new();
+    let mut told = |name: &str| {
+        report.push_str(&watch.report());
+        Watching::told(&report, name).len()
+    };
+    eventually("the last line is read", || (told("sentinel") == 1).then_some(()));
+    let lines = || journald.read(&["-o", "cat", "-t", "unmasq"]).unwrap().lines().count();
+    // It has gone quiet when a further line of somebody else has no more than its own consequences.
+    let before = lines();
+    journald.send(&[("MESSAGE", b"done"), ("SYSLOG_IDENTIFIER", b"sentinel2")]).unwrap();
+    eventually("the further line is read", || (told("sentinel2") == 1).then_some(()));
+    let after = lines();
+    assert!(after <= 1000 && after - before <= 50, "{before}, then {after}");
+    watch.stop();
+}

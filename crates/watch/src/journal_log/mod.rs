@@ -77,7 +77,13 @@ pub struct Record<'r> {
     pub chain: Option<&'r str>,
     /// `UNMASQ_STEP`: the step, as `watch check` names it.
     pub step: Option<&'r str>,
+    /// [`AGAIN`]: it is written because of an entry that the watch itself had written.
+    pub again: bool,
 }
+
+/// The field of entries that the watch wrote because of entries of its own: none follows from them, so that a chain
+/// that reads what it writes comes to an end. Only in the journal, where `_PID` says who wrote it.
+pub const AGAIN: &str = "UNMASQ_AGAIN";
 
 /// Where entries go.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,9 @@ pub(super) fn encode(out: &mut Vec<u8>, identifier: &str, record: &Record<'_>) {
     if let Some(step) = record.step {
         field(out, "UNMASQ_STEP", step.as_bytes());
     }
+    if record.again {
+        field(out, super::AGAIN, b"1");
+    }
     field(out, "MESSAGE", record.message);
 }
 

@@ -8,7 +8,7 @@ use unmasq_lab::{Journald, Lab};
 use super::*;
 
 fn info(message: &[u8]) -> Record<'_> {
-    Record { level: Level::Info, message, chain: None, step: None }
+    Record { level: Level::Info, message, chain: None, step: None, again: false }
 }
 
 #[test]
@@ -19,7 +19,13 @@ fn the_journal_keeps_every_byte_and_field() {
     assert_eq!(log.goes_to(), "the journal");
     // A message cannot add a field: its newlines are inside a value with a length.
     let hostile = b"two\nPRIORITY=0\n\xff\x00\x1b[31m\n";
-    log.write(&Record { level: Level::Warning, message: hostile, chain: Some("A\nB=1"), step: Some("A[2]") });
+    log.write(&Record {
+        level: Level::Warning,
+        message: hostile,
+        chain: Some("A\nB=1"),
+        step: Some("A[2]"),
+        again: false,
+    });
     let large = vec![b'x'; 900_000];
     log.write(&info(&large));
     assert_eq!(log.tally(), Tally { written: 2, ..Tally::default() });
@@ -90,7 +96,13 @@ fn without_journald_syslog_has_one_line_and_comes_back() {
     let path = folder.path().join("log");
     let reader = UnixDatagram::bind(&path).unwrap();
     let mut log = Log::open("unmasq watch\n", &Target::Syslog(path.clone()));
-    log.write(&Record { level: Level::Err, message: b"a\nb\xff\x1b", chain: Some("C"), step: None });
+    log.write(&Record {
+        level: Level::Err,
+        message: b"a\nb\xff\x1b",
+        chain: Some("C"),
+        step: None,
+        again: false,
+    });
     let mut buffer = [0; 9000];
     let mut line = |reader: &UnixDatagram| {
         let length = reader.recv(&mut buffer).unwrap();

@@ -20,6 +20,7 @@ use super::suggest::did_you_mean;
 use super::switch::switches;
 use super::{Compiled, DeadStep, Program, StepInfo};
 use crate::config::{self, Loaded, Spelling};
+use crate::journal_log;
 
 /// What a step's arguments came to.
 struct Read {
@@ -32,10 +33,15 @@ struct Read {
 pub(super) fn compile(loaded: &Loaded) -> Result<Compiled, Vec<Problem>> {
     let config = &loaded.config;
     let chains = &config.chains;
+    let mut fields = Fields::default();
+    // By these the running watch knows its own entries.
+    for name in ["_PID", journal_log::AGAIN] {
+        fields.slot(name);
+    }
     let mut shared = Shared {
         text: &loaded.text,
         is_strict: Spelling::of(&loaded.file) != Some(Spelling::Json),
-        fields: Fields::default(),
+        fields,
         problems: Vec::new(),
     };
     let outlines: Vec<Outline<'_>> = chains.iter().map(outline).collect();
