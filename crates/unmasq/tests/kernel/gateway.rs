@@ -26,13 +26,13 @@ use crate::watching::SETS;
 pub(crate) const INNER: &str = "10.0.0.1";
 
 /// The three hosts.
-pub(crate) struct Gateway {
+pub(crate) struct Hosts {
     pub(crate) clients: Node,
     pub(crate) gateway: Node,
     pub(crate) service: Node,
 }
 
-impl Gateway {
+impl Hosts {
     /// Builds the network. `masquerade`: how ports are chosen, such as `random`.
     pub(crate) fn build(lab: &Lab, masquerade: &str) -> Self {
         let [clients, gateway, service] =

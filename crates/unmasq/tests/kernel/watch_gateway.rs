@@ -11,7 +11,7 @@ use unmasq_flow::Timestamp;
 use unmasq_lab::{Journald, Lab, client};
 
 use crate::gateway::{
-    Gateway, INNER, example, failed_at_prosody, guess, guess_over_ssh, haproxy, serve_lines, sshd,
+    Hosts, INNER, example, failed_at_prosody, guess, guess_over_ssh, haproxy, serve_lines, sshd,
 };
 use crate::support::{eventually, text};
 use crate::watching::{Watching, await_bans};
@@ -23,9 +23,9 @@ fn from(host: u8) -> SocketAddr {
 }
 
 /// The service that HAProxy forwards to, which logs into this journal.
-fn prosody(gateway: &Gateway, journald: &Arc<Journald>) {
+fn prosody(hosts: &Hosts, journald: &Arc<Journald>) {
     let journald = Arc::clone(journald);
-    serve_lines(&gateway.service, XMPP.into(), move |user, address, port| {
+    serve_lines(&hosts.service, XMPP.into(), move |user, address, port| {
         let message = failed_at_prosody(user, address, port);
         journald
             .send(&[
@@ -41,24 +41,24 @@ fn prosody(gateway: &Gateway, journald: &Arc<Journald>) {
 fn guessers_behind_masquerade_and_proxy_are_banned_and_nobody_else() {
     let lab = Lab::new().unwrap();
     // The ports are not the clients': only the kernel knows who is who.
-    let gateway = Gateway::build(&lab, "random");
+    let hosts = Hosts::build(&lab, "random");
     let journald = Arc::new(Journald::start(&lab, "").unwrap());
     let log = format!("log {} local0 info", text(&journald.syslog()));
-    let _haproxy = haproxy(&lab, &gateway.gateway, &log, "");
-    let _sshd = sshd(&lab, &gateway.service, &journald.syslog());
-    prosody(&gateway, &journald);
+    let _haproxy = haproxy(&lab, &hosts.gateway, &log, "");
+    let _sshd = sshd(&lab, &hosts.service, &journald.syslog());
+    prosody(&hosts, &journald);
     // The example as it is.
     let chains = example("gateway.toml");
-    let book = format!("\n[book]\nconntrack = ['{}']\n", gateway.gateway.name());
+    let book = format!("\n[book]\nconntrack = ['{}']\n", hosts.gateway.name());
     let mut watch = Watching::new(&lab, "", &format!("{chains}{book}"));
-    watch.start(&gateway.gateway, Some(&journald));
+    watch.start(&hosts.gateway, Some(&journald));
 
     // All at once: two user names that could be an address to a careless pattern among them.
     let forged_ssh = "x from 10.9.9.9 port 1 ssh2";
     let forged_xmpp = "x from IP: 10.9.9.9 port 1";
     thread::scope(|scope| {
         for (host, user, times) in [(5, "root", 2), (6, "admin", 2), (7, forged_ssh, 2), (8, forged_ssh, 1)] {
-            let (lab, clients) = (&lab, &gateway.clients);
+            let (lab, clients) = (&lab, &hosts.clients);
             scope.spawn(move || {
                 for _ in 0..times {
                     guess_over_ssh(lab, clients, &format!("203.0.113.{host}"), user);
@@ -68,7 +68,7 @@ fn guessers_behind_masquerade_and_proxy_are_banned_and_nobody_else() {
         for (host, user, times) in
             [(9, "juliet", 5), (10, forged_xmpp, 5), (11, "romeo", 4), (12, forged_xmpp, 2)]
         {
-            let clients = &gateway.clients;
+            let clients = &hosts.clients;
             scope.spawn(move || {
                 for _ in 0..times {
                     guess(clients, from(host), ([203, 0, 113, 1], 5222).into(), user);
@@ -77,7 +77,7 @@ fn guessers_behind_masquerade_and_proxy_are_banned_and_nobody_else() {
         }
     });
     let expected = ["203.0.113.10", "203.0.113.5", "203.0.113.6", "203.0.113.7", "203.0.113.9"];
-    await_bans(&watch, &gateway.gateway, &expected);
+    await_bans(&watch, &hosts.gateway, &expected);
 
     // Each failure was counted for its client, once. What a report tells, the next one does not.
     let mut told = BTreeMap::<String, u64>::new();
@@ -109,9 +109,9 @@ fn guessers_behind_masquerade_and_proxy_are_banned_and_nobody_else() {
 }
 
 /// sshd, as far as its log is concerned.
-fn sshd_lines(gateway: &Gateway, journald: &Arc<Journald>) {
+fn sshd_lines(hosts: &Hosts, journald: &Arc<Journald>) {
     let journald = Arc::clone(journald);
-    serve_lines(&gateway.service, ([10, 0, 0, 2], 22).into(), move |user, address, port| {
+    serve_lines(&hosts.service, ([10, 0, 0, 2], 22).into(), move |user, address, port| {
         journald
             .send(&[
                 ("SYSLOG_IDENTIFIER", b"sshd".as_slice()),
@@ -129,9 +129,9 @@ fn failed_at_sshd(user: &str, address: &str, port: u16) -> String {
 #[test]
 fn the_kernels_line_tells_who_it_was_also_when_it_comes_late() {
     let lab = Lab::new().unwrap();
-    let gateway = Gateway::build(&lab, "");
+    let hosts = Hosts::build(&lab, "");
     let journald = Arc::new(Journald::start(&lab, "").unwrap());
-    sshd_lines(&gateway, &journald);
+    sshd_lines(&hosts, &journald);
     let kernel = lab.scratch().join("kernel.log");
     let mut log = fs::File::create(&kernel).unwrap();
     let top = format!(
@@ -141,7 +141,7 @@ fn the_kernels_line_tells_who_it_was_also_when_it_comes_late() {
     // Lines alone: nobody asks the kernel.
     let rest = format!("{}\n[book]\nconntrack = false\n", example("nftables-dnat.toml"));
     let mut watch = Watching::new(&lab, &top, &rest);
-    watch.start(&gateway.gateway, Some(&journald));
+    watch.start(&hosts.gateway, Some(&journald));
     let mut line = |host: u8, port: u16| {
         let at = Timestamp::now();
         writeln!(
@@ -160,13 +160,13 @@ fn the_kernels_line_tells_who_it_was_also_when_it_comes_late() {
                 line(host, port);
             }
             let from = SocketAddr::from(([203, 0, 113, host], port));
-            open.push(guess(&gateway.clients, from, ([203, 0, 113, 1], 22).into(), "root"));
+            open.push(guess(&hosts.clients, from, ([203, 0, 113, 1], 22).into(), "root"));
             if is_late {
                 line(host, port);
             }
         }
     }
-    await_bans(&watch, &gateway.gateway, &["203.0.113.5", "203.0.113.6"]);
+    await_bans(&watch, &hosts.gateway, &["203.0.113.5", "203.0.113.6"]);
     let mut told = BTreeMap::<String, u64>::new();
     eventually("all failures are told", || {
         for (line, count) in Watching::told(&watch.report(), "Failed login as root from ") {
@@ -198,19 +198,19 @@ action = "action_noop"
 #[test]
 fn a_masking_address_is_never_banned_although_nothing_corrects_it() {
     let lab = Lab::new().unwrap();
-    let gateway = Gateway::build(&lab, "random");
+    let hosts = Hosts::build(&lab, "random");
     let journald = Arc::new(Journald::start(&lab, "").unwrap());
-    sshd_lines(&gateway, &journald);
-    let book = format!("{BAN_AT_SIGHT}\n[book]\nconntrack = ['{}']\n", gateway.gateway.name());
+    sshd_lines(&hosts, &journald);
+    let book = format!("{BAN_AT_SIGHT}\n[book]\nconntrack = ['{}']\n", hosts.gateway.name());
     // On the service's host, of which 10.0.0.1 is no address: only the gateway's kernel tells that it stands for others.
     let mut watch = Watching::new(&lab, "", &book);
-    watch.start(&gateway.service, Some(&journald));
+    watch.start(&hosts.service, Some(&journald));
     // The very first translation is known in time, and what stood before is listed at the start.
-    let _silent = client::tcp(&gateway.clients, from(5), ([203, 0, 113, 1], 22).into()).unwrap();
-    let first = guess(&gateway.clients, from(5), ([203, 0, 113, 1], 22).into(), "root");
+    let _silent = client::tcp(&hosts.clients, from(5), ([203, 0, 113, 1], 22).into()).unwrap();
+    let first = guess(&hosts.clients, from(5), ([203, 0, 113, 1], 22).into(), "root");
     let direct = failed_at_sshd("root", "198.51.100.9", 4022);
     journald.send(&[("SYSLOG_IDENTIFIER", b"sshd"), ("MESSAGE", direct.as_bytes())]).unwrap();
-    await_bans(&watch, &gateway.service, &["198.51.100.9"]);
+    await_bans(&watch, &hosts.service, &["198.51.100.9"]);
     let refused = journald.read(&["-o", "cat", "-t", "unmasq"]).unwrap();
     assert!(refused.contains("10.0.0.1 is not banned"), "{refused}");
     watch.kill();
@@ -218,30 +218,30 @@ fn a_masking_address_is_never_banned_although_nothing_corrects_it() {
     journald.send(&[("SYSLOG_IDENTIFIER", b"sshd"), ("MESSAGE", told.as_bytes())]).unwrap();
     let direct = failed_at_sshd("root", "198.51.100.10", 4022);
     journald.send(&[("SYSLOG_IDENTIFIER", b"sshd"), ("MESSAGE", direct.as_bytes())]).unwrap();
-    watch.start(&gateway.service, Some(&journald));
-    await_bans(&watch, &gateway.service, &["198.51.100.10", "198.51.100.9"]);
+    watch.start(&hosts.service, Some(&journald));
+    await_bans(&watch, &hosts.service, &["198.51.100.10", "198.51.100.9"]);
     let report = watch.report();
     assert_eq!(Watching::told(&report, "saw 10.0.0.1").values().sum::<u64>(), 2, "{report}");
     watch.stop();
 }
 
-/// HAProxy logs straight to the watch; the service's log is a file. Gives the watch and whom it holds open.
+/// HAProxy logs straight to the watch; the service's log is a file. `is_held`: the connections stay open.
 fn proxied(to: &str, source: &str, defaults: &str, is_held: bool) {
-    let lab = Lab::new().unwrap();
-    let gateway = Gateway::build(&lab, "");
+    let lab = Lab::new().expect("a lab");
+    let hosts = Hosts::build(&lab, "");
     let (here, service) = (lab.scratch().join("haproxy.sock"), lab.scratch().join("prosody.log"));
     let [to, source] = [to, source].map(|one| one.replace("HERE", text(&here)));
-    let mut log = fs::File::create(&service).unwrap();
+    let mut log = fs::File::create(&service).expect("a file");
     let top = format!(
         "sources = [{{ syslog = '{source}' }}, {{ file = '{}', format = 'syslog' }}]\nskew = '100ms'",
         text(&service)
     );
     let rest = format!("{}\n[book]\nconntrack = false\n", example("haproxy-xmpp.toml"));
     let mut watch = Watching::new(&lab, &top, &rest);
-    watch.start(&gateway.gateway, None);
-    let _haproxy = haproxy(&lab, &gateway.gateway, &format!("log {to} local0 info"), defaults);
+    watch.start(&hosts.gateway, None);
+    let _haproxy = haproxy(&lab, &hosts.gateway, &format!("log {to} local0 info"), defaults);
     let write = Mutex::new(move |line: String| log.write_all(line.as_bytes()));
-    serve_lines(&gateway.service, XMPP.into(), move |user, address, port| {
+    serve_lines(&hosts.service, XMPP.into(), move |user, address, port| {
         let line =
             format!("{} xmpp prosody[7]: {}\n", Timestamp::now(), failed_at_prosody(user, address, port));
         write.lock().expect("no panic")(line).expect("it is written");
@@ -249,11 +249,11 @@ fn proxied(to: &str, source: &str, defaults: &str, is_held: bool) {
     let mut held = Vec::new();
     for (host, times) in [(5, 3), (6, 2), (7, 3)] {
         for _ in 0..times {
-            let stream = guess(&gateway.clients, from(host), ([203, 0, 113, 1], 5222).into(), "juliet");
+            let stream = guess(&hosts.clients, from(host), ([203, 0, 113, 1], 5222).into(), "juliet");
             held.extend(Some(stream).filter(|_| is_held));
         }
     }
-    await_bans(&watch, &gateway.gateway, &["203.0.113.5", "203.0.113.7"]);
+    await_bans(&watch, &hosts.gateway, &["203.0.113.5", "203.0.113.7"]);
     watch.stop();
 }
 

@@ -202,8 +202,9 @@ fn twenty_thousand_bans_are_in_force_again_after_a_start() {
     let quiet = quiet.replace(r#"args = { subject = "banned", message = "whom: {thatIP}" }"#, "");
     let (mut watch, mut file) = following(&lab, &quiet);
     watch.start(&node, None);
-    let lines: String = (0..COUNT).map(|n| format!("guess from 10.{}.{}.1\n", n / 256, n % 256)).collect();
-    file.write_all(lines.as_bytes()).unwrap();
+    let lines: Vec<String> =
+        (0..COUNT).map(|n| format!("guess from 10.{}.{}.1\n", n / 256, n % 256)).collect();
+    file.write_all(lines.concat().as_bytes()).unwrap();
     let held = || elements(&node, "banned4").len();
     eventually("all are banned", || (held() == COUNT as usize).then_some(()));
     watch.kill();
