@@ -64,7 +64,7 @@ impl Answers for Counter {
             return Err("this is a watch; ask the recorder at its own socket".to_owned());
         };
         let (answer, answered) = bounded(1);
-        let busy = |_| "the watch is busy; try again".to_owned();
+        let busy = |()| "the watch is busy; try again".to_owned();
         self.questions.try_send(Asked { ask, answer }).map_err(|_| busy(()))?;
         // Full means that it rings already.
         let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());

@@ -165,7 +165,7 @@ impl Reader {
                         self.listed.take().map(|listed| listed.try_send(()));
                     }
                     Err(error) => {
-                        eprintln!("unmasq: cannot list the translations under way: {error}; trying again")
+                        eprintln!("unmasq: cannot list the translations under way: {error}; trying again");
                     }
                 }
             }

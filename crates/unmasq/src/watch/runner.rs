@@ -239,15 +239,12 @@ impl Watch {
             let question = self.engine.world.waits.iter().find(|wait| wait.id == id);
             let Some(masked) = question.and_then(|wait| wait.question.masked.endpoint()) else { continue };
             let found = answered.outcome.ok().and_then(|found| clients::newest(found.flows, masked));
-            match found {
-                Some(flow) => {
-                    self.metrics.book.add(["found"], 1);
-                    self.engine.answer(id, clients::client(&flow, "another host's conntrack"));
-                }
-                None => {
-                    self.metrics.book.add(["unknown"], 1);
-                    self.engine.world.ask_again.push(id);
-                }
+            if let Some(flow) = found {
+                self.metrics.book.add(["found"], 1);
+                self.engine.answer(id, clients::client(&flow, "another host's conntrack"));
+            } else {
+                self.metrics.book.add(["unknown"], 1);
+                self.engine.world.ask_again.push(id);
             }
         }
         if self.asked_again.elapsed() >= ASK_AGAIN {

@@ -110,10 +110,9 @@ fn summarise(args: &Args, plan: &Plan) -> Outcome {
         });
         let shown = || {
             let text = message.and_then(|slot| entry.text(slot));
-            let text = text.map_or_else(String::new, |text| {
+            text.map_or_else(String::new, |text| {
                 text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(SHOWN).collect()
-            });
-            text
+            })
         };
         let wanting = |seen: &Seen| seen.examples.len() < args.examples;
         let passed = path.iter().filter(|visit| visit.outcome == Went::Yes);
