@@ -72,6 +72,19 @@ impl FromStr for Cursor {
     }
 }
 
+/// Any bytes as a cursor: for fuzzing.
+///
+/// # Panics
+///
+/// If a cursor that was read is printed otherwise than it can be read.
+#[doc(hidden)]
+pub fn fuzz_cursor(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(cursor) = text.parse::<Cursor>() {
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,7 +121,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in "([sibmtx]=[0-9a-f+;]{0,34};?){0,8}|\\PC{0,40}") {
-            let _ = text.parse::<Cursor>();
+            fuzz_cursor(text.as_bytes());
         }
     }
 }

@@ -29,6 +29,8 @@ mod journal;
 mod library;
 mod place;
 
+#[doc(hidden)]
+pub use cursor::fuzz_cursor;
 pub use cursor::{Cursor, CursorError};
 pub use error::{Error, Result};
 pub use journal::{Changed, Journal};

@@ -5,6 +5,7 @@
 
 mod hosts;
 mod live;
+mod system;
 mod values;
 
 use std::path::Path;
