@@ -1,11 +1,13 @@
 //! While journald writes, rotates and vacuums, and across restarts of ours.
 
+use std::fs;
 use std::thread;
 
+use unmasq_entry::Entry;
 use unmasq_lab::{Journald, Lab};
-use unmasq_source::{Position, Source, Start};
+use unmasq_source::{Position, Read, Source, Start};
 
-use crate::{messages, open, send, wait_for};
+use crate::{fields, messages, open, record, remote, send, wait_for};
 
 #[test]
 fn a_journal_is_read_to_its_end_and_on() {
@@ -110,6 +112,25 @@ fn a_position_that_was_vacuumed_away_goes_on_with_the_next_entry_and_says_so() {
     let notice = source.notice().unwrap();
     assert!(notice.is_loss && notice.message.contains("may have been removed unread"), "{notice}");
     assert_eq!(source.notice(), None);
+}
+
+#[test]
+fn the_entry_after_a_removed_position_is_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = |seconds: [u64; 2]| seconds.map(|second| record("a", second, &second.to_string())).concat();
+    remote(&folder.path().join("a@old.journal"), &entries([1, 2]));
+    remote(&folder.path().join("a.journal"), &entries([3, 4]));
+    let mut source = open(folder.path(), Start::Head, true);
+    let fields = fields();
+    assert_eq!(source.read(&mut Entry::new(&fields), &fields).unwrap(), Read::Entry);
+    let position = source.position().unwrap();
+    fs::remove_file(folder.path().join("a@old.journal")).unwrap();
+    // Who has the file open reads it to its end.
+    assert_eq!(wait_for(&mut source, 3), ["2", "3", "4"]);
+    assert_eq!(source.notice(), None);
+    let mut source = open(folder.path(), Start::At(position), true);
+    assert_eq!(messages(&mut source), ["3", "4"]);
+    assert!(source.notice().is_some_and(|notice| notice.is_loss));
 }
 
 #[test]
