@@ -4,7 +4,7 @@
 //! Read as one journal by the library, what one host sends later than another's newer entries would be passed
 //! over. So each host's files are a journal of their own here, read by [`Merge`] with an allowance.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::inotify;
 use unmasq_entry::format::Encoding;
 use unmasq_entry::{Entry, Fields};
-use unmasq_journal::Where;
+use unmasq_journal::{Error, Where};
 
 use super::{Journal, Options};
 use crate::merge::{Merge, Order};
-use crate::{Behind, Counts, MemberPosition, Notice, Position, Read, Source, SourceError, Start};
+use crate::{Behind, Counts, Notice, Position, Read, Source, SourceError, Start};
 
 /// The folder is looked at this often even if the kernel says nothing of it (network file systems).
 const RECHECK: Duration = Duration::from_secs(10);
@@ -26,16 +26,38 @@ const RECHECK: Duration = Duration::from_secs(10);
 /// The files of each host, by what their names have in common.
 type Groups = BTreeMap<String, BTreeSet<PathBuf>>;
 
+/// A file that cannot be opened yet is tried again this often: it is being made.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// A file that cannot be opened for so long is damaged.
+const YOUNG: Duration = Duration::from_secs(5);
+
 /// The journals in a folder, each host's for itself.
 pub struct Hosts {
     folder: PathBuf,
+    start: Start,
     encoding: Encoding,
     /// None: to the end.
     watch: Option<OwnedFd>,
     merge: Merge<Journal>,
+    /// The files that are open.
     groups: Groups,
+    /// The hosts whose files were there at first.
+    first: BTreeSet<String>,
+    /// Files that cannot be opened.
+    unread: BTreeMap<PathBuf, Unread>,
+    /// What went wrong when files were opened, as it was told.
+    trouble: Option<String>,
+    notices: VecDeque<Notice>,
     looked: Instant,
     name: String,
+}
+
+/// Since when, and whether it was told.
+#[derive(Clone, Copy)]
+struct Unread {
+    since: Instant,
+    is_told: bool,
 }
 
 impl Hosts {
@@ -53,82 +75,131 @@ impl Hosts {
     ) -> Result<Self, SourceError> {
         let name = format!("journals in {}", folder.display());
         let failed = |source| SourceError::Open { path: folder.to_owned(), source };
+        if let Start::At(position @ (Position::Cursor(_) | Position::File(_))) = start {
+            return Err(SourceError::Position { name, position: position.clone() });
+        }
         let watch = match allowance {
             Some(_) => Some(watch(folder).map_err(failed)?),
             None => None,
         };
+        let found = groups(folder).map_err(failed)?;
         let order = allowance.map_or(Order::Exact, |allowance| Order::Live { allowance });
         let mut hosts = Self {
             folder: folder.to_owned(),
+            start: start.clone(),
             encoding,
             watch,
             merge: Merge::new(name.clone(), order),
-            groups: groups(folder).map_err(failed)?,
+            groups: Groups::new(),
+            first: found.keys().cloned().collect(),
+            unread: BTreeMap::new(),
+            trouble: None,
+            notices: VecDeque::new(),
             looked: Instant::now(),
             name,
         };
-        if let Start::At(position @ (Position::Cursor(_) | Position::File(_))) = start {
-            return Err(SourceError::Position { name: hosts.name, position: position.clone() });
-        }
-        for (group, files) in hosts.groups.clone() {
-            let (start, saved) = match start {
-                Start::Head => (Start::Head, None),
-                Start::Tail => (Start::Tail, None),
-                // A host that was not there when the position was noted: all it sent came later.
-                Start::At(position) => match position.member(&group) {
-                    Some(saved) => (Start::At(saved.place.clone()), Some(saved)),
-                    None => (Start::Head, None),
-                },
-            };
-            hosts.add(&group, &files, start, saved)?;
+        hosts.take_up(&found)?;
+        if hosts.watch.is_none() {
+            hosts.tell_of_unread(Duration::ZERO);
         }
         Ok(hosts)
     }
 
-    fn add(
-        &mut self,
-        group: &str,
-        files: &BTreeSet<PathBuf>,
-        start: Start,
-        saved: Option<&MemberPosition>,
-    ) -> Result<(), SourceError> {
-        let journal = Journal::open(Options {
-            place: Where::Files(files.iter().cloned().collect()),
-            start,
-            encoding: self.encoding,
-            follow: self.watch.is_some(),
-        })?;
+    /// Opens what is not open of the files in the folder.
+    fn take_up(&mut self, found: &Groups) -> Result<(), SourceError> {
+        let mut good = Groups::new();
+        for (group, files) in found {
+            for file in files {
+                if self.can_open(group, file)? {
+                    self.unread.remove(file);
+                    good.entry(group.clone()).or_default().insert(file.clone());
+                } else {
+                    let now = Unread { since: Instant::now(), is_told: false };
+                    self.unread.entry(file.clone()).or_insert(now);
+                }
+            }
+        }
+        self.unread.retain(|file, _| found.values().any(|files| files.contains(file)));
+        for (group, files) in good {
+            if self.groups.get(&group) != Some(&files) {
+                self.open_group(&group, &files)?;
+                self.groups.insert(group, files);
+            }
+        }
+        self.groups.retain(|group, _| found.contains_key(group));
+        Ok(())
+    }
+
+    /// The library takes none of several files if it cannot take one of them.
+    fn can_open(&self, group: &str, file: &Path) -> Result<bool, SourceError> {
+        if self.groups.get(group).is_some_and(|files| files.contains(file)) {
+            return Ok(true);
+        }
+        match unmasq_journal::Journal::open(&Where::Files(vec![file.to_owned()])) {
+            Ok(_) => Ok(true),
+            Err(Error::Open { .. }) => Ok(false),
+            Err(error) => Err(SourceError::Journal { name: self.name.clone(), what: error.to_string() }),
+        }
+    }
+
+    fn open_group(&mut self, group: &str, files: &BTreeSet<PathBuf>) -> Result<(), SourceError> {
+        let place = Where::Files(files.iter().cloned().collect());
+        if let Some(journal) = self.merge.member_mut(group) {
+            return journal.reopen(place);
+        }
+        let (start, saved) = match &self.start {
+            // All that a host sent that was not there at first, or when the position was noted, came later.
+            Start::Tail | Start::Head if !self.first.contains(group) => (Start::Head, None),
+            Start::At(position) => match position.member(group) {
+                Some(saved) => (Start::At(saved.place.clone()), Some(saved)),
+                None => (Start::Head, None),
+            },
+            start => (start.clone(), None),
+        };
+        let follow = self.watch.is_some();
+        let journal = Journal::open(Options { place, start, encoding: self.encoding, follow })?;
         self.merge.add(group, journal, saved)
     }
 
     /// Looks for files that came and went, if the kernel tells of some or it is time.
-    fn look(&mut self) -> Result<(), SourceError> {
-        let Some(watch) = &self.watch else { return Ok(()) };
+    fn look(&mut self) {
+        let Some(watch) = &self.watch else { return };
         let mut buffer = [0; 4096];
-        let mut is_changed = self.looked.elapsed() >= RECHECK;
+        let mut is_changed = self.looked.elapsed() >= self.patience();
         // Which files they are is seen in the folder. Ends with `WouldBlock`.
         while rustix::io::read(watch, &mut buffer).is_ok_and(|bytes| bytes > 0) {
             is_changed = true;
         }
         if !is_changed {
-            return Ok(());
+            return;
         }
         self.looked = Instant::now();
         let failed = |source| SourceError::Open { path: self.folder.clone(), source };
-        let now = groups(&self.folder).map_err(failed)?;
-        for (group, files) in &now {
-            match self.groups.get(group) {
-                Some(known) if known == files => {}
-                Some(_) => {
-                    if let Some(journal) = self.merge.member_mut(group) {
-                        journal.reopen(Where::Files(files.iter().cloned().collect()))?;
-                    }
-                }
-                None => self.add(group, files, Start::Head, None)?,
+        let result = groups(&self.folder).map_err(failed).and_then(|found| self.take_up(&found));
+        // A file can go while it is opened. What lasts is told, and tried again.
+        let trouble = result.err().map(|error| error.to_string());
+        if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.trouble) {
+            self.notices.push_back(Notice::loss(format!("not all hosts are read: {trouble}")));
+        }
+        self.trouble = trouble;
+        self.tell_of_unread(YOUNG);
+    }
+
+    /// Tells of the files that could not be opened for so long.
+    fn tell_of_unread(&mut self, patience: Duration) {
+        for (file, unread) in &mut self.unread {
+            if !unread.is_told && unread.since.elapsed() >= patience {
+                unread.is_told = true;
+                let message = format!("{} is not a journal, or damaged: it is not read", file.display());
+                self.notices.push_back(Notice::loss(message));
             }
         }
-        self.groups = now;
-        Ok(())
+    }
+
+    /// How long to wait before the next look if the kernel tells nothing.
+    fn patience(&self) -> Duration {
+        let is_young = |unread: &Unread| unread.since.elapsed() < YOUNG || !unread.is_told;
+        if self.unread.values().any(is_young) { RETRY } else { RECHECK }
     }
 }
 
@@ -137,12 +208,12 @@ impl Source for Hosts {
         match self.merge.read(entry, fields)? {
             Read::Entry => Ok(Read::Entry),
             Read::Idle => {
-                self.look()?;
+                self.look();
                 self.merge.read(entry, fields)
             }
             // No host yet.
             Read::End if self.watch.is_some() => {
-                self.look()?;
+                self.look();
                 if self.merge.is_empty() { Ok(Read::Idle) } else { self.merge.read(entry, fields) }
             }
             Read::End => Ok(Read::End),
@@ -150,7 +221,15 @@ impl Source for Hosts {
     }
 
     fn position(&mut self) -> Result<Position, SourceError> {
-        self.merge.position()
+        let mut position = self.merge.position()?;
+        // Of hosts whose files cannot be opened now, or are not there.
+        if let (Position::Merged(members), Start::At(Position::Merged(saved))) = (&mut position, &self.start)
+        {
+            let gone = saved.iter().filter(|saved| !members.iter().any(|member| member.name == saved.name));
+            let gone: Vec<_> = gone.cloned().collect();
+            members.extend(gone);
+        }
+        Ok(position)
     }
 
     fn last_place(&mut self) -> Result<Option<String>, SourceError> {
@@ -164,7 +243,7 @@ impl Source for Hosts {
     }
 
     fn wake(&self) -> Option<Duration> {
-        let recheck = self.watch.is_some().then_some(RECHECK);
+        let recheck = self.watch.is_some().then(|| self.patience());
         self.merge.wake().into_iter().chain(recheck).min()
     }
 
@@ -185,7 +264,7 @@ impl Source for Hosts {
     }
 
     fn notice(&mut self) -> Option<Notice> {
-        self.merge.notice()
+        self.notices.pop_front().or_else(|| self.merge.notice())
     }
 }
 

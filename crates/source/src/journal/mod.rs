@@ -120,16 +120,24 @@ impl Journal {
         Ok(source)
     }
 
-    /// Reads on in other files: those of a journal whose files are listed, after they changed.
+    /// Reads on in other files: those of a journal whose files are listed, after they changed. Refused, it goes on in the
+    /// old ones.
     pub(crate) fn reopen(&mut self, place: Where) -> Result<(), SourceError> {
         self.keep_cursor()?;
-        self.options.place = place;
-        self.library = opened(&self.options, &self.name)?;
-        if let Some(cursor) = self.last.clone() {
-            return self.resume(&cursor, false);
+        let (old_place, old_stand) = (std::mem::replace(&mut self.options.place, place), self.stand);
+        let result = opened(&self.options, &self.name).and_then(|new| {
+            let old = std::mem::replace(&mut self.library, new);
+            let result = match self.last.clone() {
+                Some(cursor) => self.resume(&cursor, false),
+                None => self.library.seek_head().map_err(|error| self.failed(&error)),
+            };
+            result.inspect_err(|_| self.library = old)
+        });
+        if result.is_err() {
+            self.options.place = old_place;
+            self.stand = old_stand;
         }
-        self.stand = Stand::Before;
-        self.library.seek_head().map_err(|error| self.failed(&error))
+        result
     }
 
     fn begin(&mut self) -> Result<(), SourceError> {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use unmasq_entry::format::Encoding;
@@ -100,4 +101,58 @@ fn a_folder_that_is_empty_at_first_is_waited_on() {
     arrive(folder.path(), "a", &[(1, "first")]);
     assert_eq!(wait_for(&mut hosts, 1), ["first"]);
     assert!(Hosts::open(&folder.path().join("none"), &Start::Head, Encoding::default(), ALLOWANCE).is_err());
+}
+
+#[test]
+fn a_file_that_is_being_made_is_read_when_it_is_a_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    arrive(folder.path(), "a", &[(1, "1")]);
+    let position = open(folder.path(), &Start::Tail).position().unwrap();
+    let made = folder.path().join("made");
+    let file = folder.path().join("remote-b.journal");
+    arrive(folder.path(), "b", &[(2, "2")]);
+    fs::rename(&file, &made).unwrap();
+    // Begun when we are there already, and when we are not.
+    for start in [Start::Tail, Start::At(position)] {
+        let mut hosts = open(folder.path(), &start);
+        fs::write(&file, "").unwrap();
+        assert!(messages(&mut hosts).is_empty());
+        // In place: the kernel tells of no new name.
+        fs::write(&file, fs::read(&made).unwrap()).unwrap();
+        assert_eq!(wait_for(&mut hosts, 1), ["2"]);
+        assert_eq!(hosts.notice(), None);
+        fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_file_does_not_hide_the_others_of_its_host() {
+    let folder = tempfile::tempdir().unwrap();
+    arrive(folder.path(), "a", &[(1, "1")]);
+    fs::write(folder.path().join("remote-a@damaged.journal~"), [7; 9000]).unwrap();
+    let mut hosts = open(folder.path(), &Start::Head);
+    assert_eq!(wait_for(&mut hosts, 1), ["1"]);
+
+    let mut once = Hosts::open(folder.path(), &Start::Head, Encoding::default(), None).unwrap();
+    assert_eq!(messages(&mut once), ["1"]);
+    assert!(
+        once.notice().is_some_and(|notice| notice.is_loss && notice.message.contains("damaged.journal~"))
+    );
+}
+
+#[test]
+fn hosts_that_come_while_it_reads_are_read_from_their_first_entry() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hosts = open(folder.path(), &Start::Tail);
+    let mut found = thread::scope(|scope| {
+        scope.spawn(|| {
+            for host in ["a", "b", "c", "d", "e", "f"] {
+                arrive(folder.path(), host, &[(1, host), (2, host)]);
+            }
+        });
+        wait_for(&mut hosts, 12)
+    });
+    found.sort();
+    assert_eq!(found.concat(), "aabbccddeeff");
+    assert_eq!(hosts.notice(), None);
 }
