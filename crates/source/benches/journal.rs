@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use unmasq_entry::format::Encoding;
 use unmasq_entry::{Entry, Fields};
 use unmasq_journal::Where;
-use unmasq_source::journal::{Journal, Options};
+use unmasq_source::journal::{Hosts, Journal, Options};
 use unmasq_source::{Read, Source, Start};
 
 const ENTRIES: u64 = 200_000;
@@ -84,6 +84,11 @@ fn main() {
         let source = measure(&format!("source: {} fields", names.len()), || source(&place, names));
         println!("{:<28}{:>10.2} of MESSAGE alone, {:.2} of each field", "", source / message, source / all);
     }
+    let hosts = measure("journals of hosts: 6 fields", || {
+        let hosts = Hosts::open(folder, &Start::Head, Encoding::default(), None);
+        entries(&mut hosts.expect("a folder of journals"), &FEW)
+    });
+    println!("{:<28}{:>10.2} of each field", "", hosts / all);
 }
 
 /// Of this thread: what other processes do does not count.
@@ -116,14 +121,17 @@ fn bare(place: &Where, mut each: impl FnMut(&mut unmasq_journal::Journal)) -> u6
 }
 
 fn source(place: &Where, names: &[&str]) -> u64 {
+    let options =
+        Options { place: place.clone(), start: Start::Head, encoding: Encoding::default(), follow: false };
+    entries(&mut Journal::open(options).expect("a journal"), names)
+}
+
+fn entries(source: &mut impl Source, names: &[&str]) -> u64 {
     let mut fields = Fields::default();
     for name in names {
         fields.slot(name);
     }
     let mut entry = Entry::new(&fields);
-    let options =
-        Options { place: place.clone(), start: Start::Head, encoding: Encoding::default(), follow: false };
-    let mut source = Journal::open(options).expect("a journal");
     let mut entries = 0;
     loop {
         entry.clear();

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,9 +54,9 @@ pub struct Hosts {
     name: String,
 }
 
-/// Since when, and whether it was told.
-#[derive(Clone, Copy)]
+/// A file that is not read.
 struct Unread {
+    why: io::Error,
     since: Instant,
     is_told: bool,
 }
@@ -110,12 +111,12 @@ impl Hosts {
         let mut good = Groups::new();
         for (group, files) in found {
             for file in files {
-                if self.can_open(group, file)? {
+                if let Some(why) = self.obstacle(group, file)? {
+                    let now = Unread { why, since: Instant::now(), is_told: false };
+                    self.unread.entry(file.clone()).or_insert(now);
+                } else {
                     self.unread.remove(file);
                     good.entry(group.clone()).or_default().insert(file.clone());
-                } else {
-                    let now = Unread { since: Instant::now(), is_told: false };
-                    self.unread.entry(file.clone()).or_insert(now);
                 }
             }
         }
@@ -130,14 +131,14 @@ impl Hosts {
         Ok(())
     }
 
-    /// The library takes none of several files if it cannot take one of them.
-    fn can_open(&self, group: &str, file: &Path) -> Result<bool, SourceError> {
+    /// Why a file cannot be opened: the library takes none of several if it cannot take one of them.
+    fn obstacle(&self, group: &str, file: &Path) -> Result<Option<io::Error>, SourceError> {
         if self.groups.get(group).is_some_and(|files| files.contains(file)) {
-            return Ok(true);
+            return Ok(None);
         }
         match unmasq_journal::Journal::open(&Where::Files(vec![file.to_owned()])) {
-            Ok(_) => Ok(true),
-            Err(Error::Open { .. }) => Ok(false),
+            Ok(_) => Ok(None),
+            Err(Error::Open { source, .. }) => Ok(Some(source)),
             Err(error) => Err(SourceError::Journal { name: self.name.clone(), what: error.to_string() }),
         }
     }
@@ -190,7 +191,11 @@ impl Hosts {
         for (file, unread) in &mut self.unread {
             if !unread.is_told && unread.since.elapsed() >= patience {
                 unread.is_told = true;
-                let message = format!("{} is not a journal, or damaged: it is not read", file.display());
+                let what = match unread.why.kind() {
+                    io::ErrorKind::PermissionDenied => "run as root, or make the user a member of its group",
+                    _ => "it is not a journal, or damaged (`journalctl --verify --file` tells more)",
+                };
+                let message = format!("{} is not read: {}; {what}", file.display(), unread.why);
                 self.notices.push_back(Notice::loss(message));
             }
         }
@@ -268,7 +273,7 @@ impl Source for Hosts {
     }
 }
 
-fn watch(folder: &Path) -> std::io::Result<OwnedFd> {
+fn watch(folder: &Path) -> io::Result<OwnedFd> {
     use inotify::{CreateFlags, WatchFlags};
     let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     let changes = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
@@ -276,7 +281,7 @@ fn watch(folder: &Path) -> std::io::Result<OwnedFd> {
     Ok(watch)
 }
 
-fn groups(folder: &Path) -> std::io::Result<Groups> {
+fn groups(folder: &Path) -> io::Result<Groups> {
     let mut groups = Groups::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
