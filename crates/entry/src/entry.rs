@@ -144,6 +144,7 @@ impl Entry {
     }
 
     /// Adds a value to a field: a field that has one already becomes a list, as python-systemd has it.
+    #[inline]
     pub fn push(&mut self, slot: Slot, value: Value<'_>) {
         let added = self.store(value);
         match self.slots[slot.index()] {
@@ -195,6 +196,7 @@ impl Entry {
         values.filter_map(|(i, stored)| Some((Slot(i as u16), stored.value(self.arena())?)))
     }
 
+    #[inline]
     fn store(&mut self, value: Value<'_>) -> Stored {
         match value {
             Value::Null => Stored::Null,
@@ -225,6 +227,7 @@ impl Entry {
     }
 
     /// Cut at [`Entry::MOST_BYTES`], so that places fit in 32 bits.
+    #[inline]
     fn append_text(&mut self, text: &str) -> Part {
         let start = self.texts.len();
         let cut = floor_char_boundary(text, Self::MOST_BYTES.saturating_sub(start));
@@ -233,6 +236,7 @@ impl Entry {
     }
 
     /// As [`Entry::append_text`]; what has a fixed length always fits.
+    #[inline]
     fn append(&mut self, bytes: &[u8]) -> Part {
         let start = self.bytes.len();
         let cut = bytes.len().min(Self::MOST_BYTES.saturating_sub(start).max(64));

@@ -51,6 +51,7 @@ impl Default for Sieve {
 }
 
 impl Sieve {
+    #[inline]
     fn place(name: &[u8]) -> usize {
         let byte = |index: usize| usize::from(name.get(index).copied().unwrap_or(0));
         let length = name.len();
@@ -90,6 +91,7 @@ impl Fields {
     }
 
     /// As [`Fields::find`], for a name of unknown bytes. Hot: once for every field of every entry of a journal.
+    #[inline]
     pub fn find_bytes(&self, name: &[u8]) -> Option<Slot> {
         match self.sieve.0[Sieve::place(name)] {
             Cell::Empty => None,
