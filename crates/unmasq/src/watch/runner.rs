@@ -451,9 +451,15 @@ impl Watch {
             }
             Err(error) => {
                 self.metrics.reloads.add(["refused"], 1);
+                let shown = format!("{error:#}");
+                // A log has lines: the errors' first ones, without the text they point at.
+                let file = self.file.display().to_string();
+                let is_error = |line: &&str| line.starts_with(&file) && !line.contains(": warning: ");
+                let errors: Vec<&str> = shown.lines().filter(is_error).collect();
+                let errors = if errors.is_empty() { shown } else { errors.join("; ") };
                 self.tell(
                     Level::Err,
-                    &format!("the old configuration goes on, as the new one is refused: {error:#}"),
+                    &format!("the old configuration goes on, as the new one is refused: {errors}"),
                 );
             }
         }

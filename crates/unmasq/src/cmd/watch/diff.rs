@@ -35,8 +35,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What an action does, and how often; with one that did it, for show.
-type Acts = BTreeMap<String, (u64, Value)>;
+/// What an action does, and how often; with the first that did it, for show, and its place in the order.
+type Acts = BTreeMap<String, (u64, Value, usize)>;
 
 pub(super) fn run(args: &Args) -> Outcome {
     let (old, new) = (Plan::load(&args.old)?, Plan::load(&args.new)?);
@@ -49,22 +49,23 @@ pub(super) fn run(args: &Args) -> Outcome {
     let mut out = anstream::stdout();
     let (mut added, mut removed) = (0, 0);
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let mut changes: Vec<(&Value, bool, u64)> = Vec::new();
+    let mut changes: Vec<(&Value, bool, u64, usize)> = Vec::new();
     for key in keys {
         let (had, has) = (before.get(key), after.get(key));
         let (times_before, times_after) = (had.map_or(0, |h| h.0), has.map_or(0, |h| h.0));
-        let Some((_, shown)) = has.or(had) else { continue };
+        let Some((_, shown, place)) = has.or(had) else { continue };
         if times_after > times_before {
-            changes.push((shown, true, times_after - times_before));
+            changes.push((shown, true, times_after - times_before, *place));
             added += times_after - times_before;
         } else if times_before > times_after {
-            changes.push((shown, false, times_before - times_after));
+            changes.push((shown, false, times_before - times_after, *place));
             removed += times_before - times_after;
         }
     }
-    changes
-        .sort_by_key(|(shown, is_added, _)| (shown["line"].as_u64(), shown["cursor"].to_string(), *is_added));
-    for (shown, is_added, times) in &changes {
+    changes.sort_by_key(|(shown, is_added, _, place)| {
+        (shown["line"].as_u64(), shown["cursor"].to_string(), *is_added, *place)
+    });
+    for (shown, is_added, times, _) in &changes {
         if args.json {
             let mut told = (*shown).clone();
             told["change"] = json!(if *is_added { "added" } else { "removed" });
@@ -87,13 +88,15 @@ pub(super) fn run(args: &Args) -> Outcome {
 
 fn acts(plan: &Plan, input: &Input) -> anyhow::Result<Acts> {
     let mut acts = Acts::new();
+    let mut number = 0;
     let each = |told: Value| {
         let mut key = told.clone();
         if let Value::Object(key) = &mut key {
             key.remove("chain");
             key.remove("step");
         }
-        acts.entry(key.to_string()).or_insert((0, told)).0 += 1;
+        number += 1;
+        acts.entry(key.to_string()).or_insert((0, told, number)).0 += 1;
         Ok(())
     };
     trial::run(plan, &input.once(), false, each, |_, _, _| {})?;
