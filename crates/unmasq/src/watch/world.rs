@@ -224,7 +224,10 @@ impl<H: Hands> Surroundings<H> {
                 (banned.until, banned.placed)
             }
         };
-        let duration = until.map(|until| until.since(self.clock));
+        let duration = match placed {
+            Placed::Unchanged => order.duration,
+            _ => until.map(|until| until.since(self.clock)),
+        };
         let caused = self.caused;
         self.carry_out(step, Effect::Ban(Banning { set, target, port, until, duration, placed, caused }))
     }
