@@ -1,10 +1,8 @@
 //! The commands. Each owns its flags (`Args`), its help and its `run`.
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
-use crate::recorder::privileges;
 
 mod config;
 mod daemon;
@@ -58,11 +56,4 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
     }
-}
-
-/// The number of a group, or how to make it.
-pub(crate) fn group(name: &str) -> anyhow::Result<u32> {
-    privileges::group(name)
-        .context("cannot read /etc/group")?
-        .with_context(|| format!("there is no group {name:?}; make it with `groupadd --system {name}`"))
 }

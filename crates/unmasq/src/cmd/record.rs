@@ -15,7 +15,7 @@ use super::DEFAULT_LEDGER;
 use crate::config::{Config, Netns, Reliable, units};
 use crate::control::server;
 use crate::failure::{Failure, Outcome};
-use crate::recorder::privileges::Account;
+use crate::recorder::privileges::{self, Account};
 use crate::recorder::{Namespaces, Options, Recorder, Wishes};
 
 /// The account that a recorder becomes, if the machine has it.
@@ -175,7 +175,7 @@ fn configured(config: &Config) -> anyhow::Result<Options> {
         control: Some(server::Place {
             path: control.socket.clone(),
             mode: control.mode,
-            group: control.group.as_deref().map(super::group).transpose()?,
+            group: control.group.as_deref().map(privileges::group).transpose()?,
         }),
         account: account(record.user.as_deref())?,
         quiet: false,

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use anyhow::Context;
 use rustix::process::{Gid, Uid};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, set_capabilities, set_capabilities_secure_bits,
@@ -33,14 +34,18 @@ impl Account {
     }
 }
 
-/// The number of the group of that name in /etc/group, if there is one.
-pub(crate) fn group(name: &str) -> io::Result<Option<u32>> {
-    let groups = std::fs::read_to_string("/etc/group")?;
-    Ok(groups.lines().find_map(|line| {
+/// The number of the group of that name in /etc/group.
+///
+/// # Errors
+/// If there is none: how to make it.
+pub(crate) fn group(name: &str) -> anyhow::Result<u32> {
+    let groups = std::fs::read_to_string("/etc/group").context("cannot read /etc/group")?;
+    let number = groups.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next()? == name).then_some(())?;
         fields.nth(1)?.parse().ok()
-    }))
+    });
+    number.with_context(|| format!("there is no group {name:?}; make it with `groupadd --system {name}`"))
 }
 
 /// Gives the folder to the account, so that it can go on writing there. Files in it stay as they are: a recorder

@@ -31,7 +31,7 @@ use super::live::Live;
 use super::shown;
 use super::sources::{self, Opened};
 use crate::control::server::{self, Bound, Server};
-use crate::recorder::Wishes;
+use crate::recorder::{Wishes, privileges};
 
 /// Entries of one source between two looks at everything else.
 const BATCH: usize = 1024;
@@ -641,7 +641,7 @@ fn take(sources: &mut Vec<Box<dyn Source>>, opened: Vec<Opened>) -> Vec<String> 
 
 fn serve(plan: &Plan, counter: Counter) -> anyhow::Result<Server> {
     let control = &plan.config().control;
-    let group = control.group.as_deref().map(crate::cmd::group).transpose()?;
+    let group = control.group.as_deref().map(privileges::group).transpose()?;
     let place = server::Place { path: control.socket.clone(), mode: control.mode, group };
     Ok(Bound::bind(&place, None)?.serve(Arc::new(counter))?)
 }
