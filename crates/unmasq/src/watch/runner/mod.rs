@@ -1,5 +1,9 @@
 //! The running watch: the loop around the engine.
 
+mod answers;
+mod counts;
+mod reload;
+
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,26 +13,22 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, unbounded};
 use rustix::event::{PollFd, PollFlags, poll};
-use unmasq_control::Reply;
-use unmasq_control::watch::{BanRecord, SourceStatus, WatchAsk, WatchReply, WatchStatus};
 use unmasq_flow::Timestamp;
 use unmasq_netfilter::addresses;
 use unmasq_netfilter::netns::Namespace;
 use unmasq_source::{Position, Read, Source};
 use unmasq_watch::bans::Ban;
-use unmasq_watch::enforce::{Element, SetKind, SetName};
+use unmasq_watch::enforce::{Element, SetName};
 use unmasq_watch::guard::{Resolution, Resolver};
 use unmasq_watch::journal_log::Level;
-use unmasq_watch::machine::Machine;
 use unmasq_watch::metrics::{self, Metrics};
-use unmasq_watch::state::{BanRequest, State};
+use unmasq_watch::state::State;
 
 use super::build::Plan;
 use super::clients;
-use super::control::{Asked, Counter, Desk};
+use super::control::{Counter, Desk};
 use super::engine::{Engine, SavedWait};
 use super::live::Live;
-use super::shown;
 use super::sources::{self, Opened};
 use crate::control::server::{self, Bound, Server};
 use crate::recorder::{Wishes, privileges};
@@ -311,64 +311,6 @@ impl Watch {
         self.engine.world.guard.set_local(addresses.known().iter());
     }
 
-    /// Brings what is counted up to date.
-    fn count(&self) {
-        let metrics = &self.metrics;
-        let world = &self.engine.world;
-        for (source, entries) in world.sources.iter().zip(&self.entries) {
-            let counts = source.counts();
-            metrics.entries.set([source.name()], *entries as f64);
-            metrics.oversized.set([source.name()], counts.cut as f64);
-            metrics.undecodable.set([source.name()], counts.undecodable as f64);
-            if let Some(unmasq_source::Behind::Time(behind)) = source.behind() {
-                metrics.lag.set([source.name()], behind.as_secs_f64());
-            }
-        }
-        for ((_, info), stats) in world.program.steps().zip(self.engine.machine.stats()) {
-            let step = info.index.to_string();
-            let labels = [&*info.chain, step.as_str()];
-            metrics.step_seen.set(labels, stats.seen as f64);
-            metrics.step_matched.set(labels, stats.matched as f64);
-            metrics.step_errors.set(labels, stats.errors as f64);
-        }
-        metrics.unhandled.set(self.engine.unhandled);
-        metrics.waits.set(world.waits.len() as u64);
-        let ended = self.engine.waits_ended;
-        for (outcome, count) in [
-            ("corrected", ended.corrected),
-            ("passed", ended.passed),
-            ("skipped", ended.skipped),
-            ("overflow", ended.crowded),
-        ] {
-            metrics.waits_ended.set([outcome], count as f64);
-        }
-        for (counter, usage) in world.state.counters() {
-            metrics.counters.set([counter], usage.keys as f64);
-            metrics.counters_evicted.set([counter], usage.evicted as f64);
-        }
-        let mails = world.hands.outbox.tally();
-        for (state, count) in [
-            ("queued", mails.queued),
-            ("sent", mails.sent),
-            ("failed", mails.failed),
-            ("dropped", mails.dropped),
-        ] {
-            metrics.mails.set([state], count as f64);
-        }
-        metrics.mails_waiting.set(mails.waiting);
-        let log = world.hands.log.tally();
-        metrics.log.set(["written"], log.written as f64);
-        metrics.log.set(["lost"], log.lost as f64);
-        metrics.bans.clear();
-        let mut sets = std::collections::BTreeMap::<Box<str>, u64>::new();
-        for ban in world.state.bans().list(world.clock) {
-            *sets.entry(ban.set).or_default() += 1;
-        }
-        for (set, count) in sets {
-            metrics.bans.set([&set], count as f64);
-        }
-    }
-
     /// Saves all that has changed, with the places in the sources.
     fn commit(&mut self) {
         self.committed = Instant::now();
@@ -442,91 +384,6 @@ impl Watch {
         }
     }
 
-    /// Reads the configuration anew. A bad one is refused, and the old one goes on.
-    fn reload(&mut self) {
-        match self.try_reload() {
-            Ok(()) => {
-                self.metrics.reloads.add(["done"], 1);
-                self.tell(Level::Notice, &format!("took up {}", self.file.display()));
-            }
-            Err(error) => {
-                self.metrics.reloads.add(["refused"], 1);
-                let shown = format!("{error:#}");
-                // A log has lines: the errors' first ones, without the text they point at.
-                let file = self.file.display().to_string();
-                let is_error = |line: &&str| line.starts_with(&file) && !line.contains(": warning: ");
-                let errors: Vec<&str> = shown.lines().filter(is_error).collect();
-                let errors = if errors.is_empty() { shown } else { errors.join("; ") };
-                self.tell(
-                    Level::Err,
-                    &format!("the old configuration goes on, as the new one is refused: {errors}"),
-                );
-            }
-        }
-    }
-
-    fn try_reload(&mut self) -> anyhow::Result<()> {
-        let plan = Plan::load(&self.file)?;
-        let guard = plan.guard_options()?;
-        if plan.config().storage != self.plan.config().storage {
-            anyhow::bail!("`storage` cannot change while the watch runs; restart it");
-        }
-        self.commit();
-        let needs_sources = self.once.is_none()
-            && (plan.config().sources != self.plan.config().sources
-                || plan.config().encoding != self.plan.config().encoding
-                || plan.config().skew != self.plan.config().skew
-                || !same_fields(&plan, &self.plan));
-        let reopened = if needs_sources {
-            let mut places = Vec::new();
-            for (source, key) in self.engine.world.sources.iter_mut().zip(&self.keys) {
-                places.push((key.clone(), source.position()?));
-            }
-            // Sockets must be let go before they are taken again.
-            self.engine.world.sources.clear();
-            let place = |name: &str| {
-                Ok(places.iter().find(|(known, _)| known == name).map(|(_, position)| position.clone()))
-            };
-            match sources::open(plan.config(), place) {
-                Ok(sources) => Some(sources),
-                Err(error) => {
-                    let old = sources::open(self.plan.config(), place)?;
-                    self.keys = take(&mut self.engine.world.sources, old);
-                    return Err(error);
-                }
-            }
-        } else {
-            None
-        };
-        self.engine.world.hands.reload(plan.config())?;
-        let world = &mut self.engine.world;
-        world.guard.reload(guard);
-        world.escalation = Some(plan.escalation());
-        world.waits_for_known = !plan.config().guard.masking.is_empty();
-        if plan.config().book != self.plan.config().book {
-            world.feed = None;
-            world.feed = plan.feed()?;
-            world.remote = plan.remote()?;
-        }
-        let lost = self.engine.load(Machine::new(Arc::clone(&plan.program)));
-        if lost > 0 {
-            self.tell(
-                Level::Warning,
-                &format!("{lost} entries waited at steps that are no more; they are let go"),
-            );
-        }
-        if let Some(sources) = reopened {
-            self.has_ended = vec![false; sources.len()];
-            self.entries = vec![0; sources.len()];
-            self.keys = take(&mut self.engine.world.sources, sources);
-        }
-        self.engine.schedule = plan.schedule();
-        self.engine.report_title.clone_from(&plan.config().email.subject);
-        (self.resolver, self.resolutions) = resolver(&plan)?;
-        self.plan = plan;
-        Ok(())
-    }
-
     /// Hands all bans to the kernel.
     fn restore_bans(&mut self) {
         let now = Timestamp::now();
@@ -545,90 +402,6 @@ impl Watch {
 
     fn tell(&mut self, level: Level, message: &str) {
         self.engine.world.hands.tell(level, message);
-    }
-
-    fn answer(&mut self, asked: &Asked) -> Result<Vec<Reply>, String> {
-        let done = |text: String| Ok(vec![Reply::Watch(WatchReply::Done(text))]);
-        let now = Timestamp::now();
-        match &asked.ask {
-            WatchAsk::Status => Ok(vec![Reply::Watch(WatchReply::Status(self.status()))]),
-            WatchAsk::Bans => {
-                let bans = self.engine.world.state.bans().list(now);
-                Ok(bans.iter().map(|ban| Reply::Watch(WatchReply::Ban(record(ban)))).collect())
-            }
-            WatchAsk::Ban { set, is_ipset, target, seconds } => {
-                let target = super::target(target)?;
-                let kind = if *is_ipset { SetKind::Ipset } else { SetKind::Nft };
-                // Its text in one spelling, as the chains have it.
-                let set = &SetName::parse(kind, set).map_err(|error| error.to_string())?.to_string();
-                let world = &mut self.engine.world;
-                let judged = world.guard.judge(target, unmasq_watch::guard::Reach::Everything, now);
-                judged.map_err(|refusal| format!("{} is not banned: {refusal}", shown(target)))?;
-                let duration = seconds.map(Duration::from_secs);
-                let request = BanRequest { kind, set, target, port: None, duration, by: "by hand" };
-                let banned = world.state.ban(&request, None, now).map_err(|full| full.to_string())?;
-                let ban = world.state.bans().find(kind, set, target, None, now);
-                if let Some(ban) = ban {
-                    world.hands.enforcer.ban(element(&ban, now)?);
-                }
-                self.commit();
-                done(match banned.until {
-                    Some(until) => format!("banned {} in {set} until {until}", shown(target)),
-                    None => format!("banned {} in {set} for ever", shown(target)),
-                })
-            }
-            WatchAsk::Unban { set, target } => {
-                let target = super::target(target)?;
-                let world = &mut self.engine.world;
-                let held: Vec<Ban> = world
-                    .state
-                    .bans()
-                    .list(now)
-                    .into_iter()
-                    .filter(|ban| ban.target.trunc() == target.trunc() || ban.target.contains(&target))
-                    .filter(|ban| set.as_ref().is_none_or(|set| **set == *ban.set))
-                    .collect();
-                if held.is_empty() {
-                    return Err(format!("{} is not banned", shown(target)));
-                }
-                for ban in &held {
-                    world.state.unban(ban.kind, &ban.set, ban.target, ban.port, now);
-                    let element = element(ban, now)?;
-                    world.hands.enforcer.unban(element.set, element.target, element.port);
-                }
-                self.commit();
-                let sets: Vec<&str> = held.iter().map(|ban| &*ban.set).collect();
-                done(format!("{} is no longer banned in {}", shown(target), sets.join(", ")))
-            }
-            WatchAsk::Report => {
-                let id = self.engine.send_report(now)?;
-                self.commit();
-                done(format!("the report is on its way ({id})"))
-            }
-        }
-    }
-
-    fn status(&mut self) -> WatchStatus {
-        let world = &mut self.engine.world;
-        let mut sources = Vec::new();
-        for (source, entries) in world.sources.iter_mut().zip(&self.entries) {
-            let position = source.position().map_or_else(|error| error.to_string(), |p| p.to_string());
-            sources.push(SourceStatus { name: source.name().to_owned(), entries: *entries, position });
-        }
-        WatchStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            config: self.file.display().to_string(),
-            sources,
-            entries: self.entries.iter().sum(),
-            waiting: world.waits.len() as u64,
-            captures: world.captures.len() as u64,
-            counters: world.state.counters().map(|(_, usage)| usage.keys as u64).sum(),
-            bans: world.state.bans().len() as u64,
-            refused: world.refused,
-            errors: world.errors,
-            trouble: self.trouble.clone().or_else(|| world.hands.trouble.clone()),
-        }
     }
 }
 
@@ -661,25 +434,8 @@ fn resolver(plan: &Plan) -> anyhow::Result<(Option<Resolver>, Receiver<Resolutio
     Ok((resolver, resolutions))
 }
 
-fn same_fields(a: &Plan, b: &Plan) -> bool {
-    let (a, b) = (a.program.fields(), b.program.fields());
-    a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a == b)
-}
-
 /// A ban as the kernel is to have it.
 fn element(ban: &Ban, now: Timestamp) -> Result<Element, String> {
     let set = SetName::parse(ban.kind, &ban.set).map_err(|error| error.to_string())?;
     Ok(Element { set, target: ban.target, port: ban.port, timeout: ban.until.map(|until| until.since(now)) })
-}
-
-fn record(ban: &Ban) -> BanRecord {
-    let target = shown(ban.target);
-    BanRecord {
-        set: ban.set.to_string(),
-        is_ipset: ban.kind == SetKind::Ipset,
-        target: ban.port.map_or(target.clone(), |port| format!("{target} port {port}")),
-        until: ban.until.map(|until| until.to_string()),
-        since: ban.since.to_string(),
-        by: ban.by.to_string(),
-    }
 }
