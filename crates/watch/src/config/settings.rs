@@ -162,17 +162,17 @@ impl BookConfig {
             from,
         );
         let mut file =
-            |name, sample, help| (keys.optional(name, sample, help, form::path), keys.place(name), name);
+            |name, default, help| (keys.value(name, default, help, form::path), keys.place(name), name);
         let files = [
             file(
                 "certificate",
-                r#""/etc/unmasq/tls/service.pem""#,
+                r#""/etc/unmasq/watch.pem""#,
                 "PEM file with our certificate, for \"tls://\".",
             ),
-            file("key", r#""/etc/unmasq/tls/service.key""#, "PEM file with its key."),
+            file("key", r#""/etc/unmasq/watch.key""#, "PEM file with its key."),
             file(
                 "authority",
-                r#""/etc/unmasq/tls/ca.pem""#,
+                r#""/etc/unmasq/gateways-ca.pem""#,
                 "PEM file with the authority of the gateway's certificate.",
             ),
         ];
@@ -182,22 +182,12 @@ impl BookConfig {
             "How long a translation is known after its end: log lines can come late.",
             form::duration(Duration::from_secs(1)..=Duration::from_secs(86_400)),
         );
-        let from = match (from, keys.place("from")) {
-            (Some(From::Tls(host, port)), Some(place)) => match files {
-                [(Some(certificate), ..), (Some(key), ..), (Some(authority), ..)] => {
-                    Some(BookAddress::Tls { host, port, certificate, key, authority })
-                }
-                files => {
-                    for (_, _, name) in files.iter().filter(|(_, place, _)| place.is_none()) {
-                        keys.report(Problem::error(
-                            place.clone(),
-                            format!("from: {host:?} needs a {name:?}, too"),
-                        ));
-                    }
-                    None
-                }
-            },
-            (other, _) => {
+        let from = match from {
+            Some(From::Tls(host, port)) => {
+                let [certificate, key, authority] = files.map(|(file, ..)| file);
+                Some(BookAddress::Tls { host, port, certificate, key, authority })
+            }
+            other => {
                 for (_, place, name) in files {
                     if let Some(place) = place {
                         let message =

@@ -520,7 +520,6 @@ fn a_wrong_value_says_what_would_be_right() {
         ("\"8bit-message-encoding\" = \"koi8\"", "is not one of"),
         ("metrics = \"9464\"", "an address and a port"),
         ("book = \"gateway:7443\"", "tls://host:port"),
-        ("book = \"tls://gateway:7443\"", "needs a \"certificate\""),
         ("book.key = \"/k\"", "\"tls://…\" only"),
         ("ban.prefix.ipv6 = 129", "give 16 to 128"),
         ("ban.escalation.factor = 0.5", "give 1 to 1000"),
@@ -537,6 +536,15 @@ fn a_wrong_value_says_what_would_be_right() {
         let message = refusal(line, Spelling::Toml);
         assert!(message.contains(part), "{line}: {message}");
     }
+}
+
+#[test]
+fn a_bare_address_of_a_book_has_the_usual_certificates() {
+    let book = config("book = \"tls://gateway:7443\"", Spelling::Toml).book;
+    let Some(BookAddress::Tls { certificate, key, authority, .. }) = book.from else { panic!("{book:?}") };
+    assert_eq!(certificate, Path::new("/etc/unmasq/watch.pem"));
+    assert_eq!(key, Path::new("/etc/unmasq/watch.key"));
+    assert_eq!(authority, Path::new("/etc/unmasq/gateways-ca.pem"));
 }
 
 #[test]
