@@ -47,8 +47,8 @@ pub(super) struct Member<S> {
     /// Held in an earlier run: to be held again with the first read, when the fields are known.
     pub(super) saved: Vec<SavedEntry>,
     pub(super) state: State,
-    /// After the last entry given.
-    pub(super) place: Position,
+    /// After the last entry given; `None`: where the source stands.
+    place: Option<Position>,
     /// The key of the last entry read: for those without a time.
     latest: Timestamp,
 }
@@ -62,7 +62,7 @@ impl<S: Source> Member<S> {
             held: VecDeque::new(),
             saved,
             state: State::Ready,
-            place,
+            place: Some(place),
             latest: Timestamp::MIN,
         })
     }
@@ -74,6 +74,10 @@ impl<S: Source> Member<S> {
         fields: &Fields,
         now: Now,
     ) -> Result<Option<Position>, SourceError> {
+        // The source goes on, and what was given stays.
+        if self.place.is_none() {
+            self.place = Some(self.source.position()?);
+        }
         self.state = match self.source.read(entry, fields)? {
             Read::Entry => {
                 self.state = State::Ready;
@@ -96,16 +100,41 @@ impl<S: Source> Member<S> {
         let mut held = self.held.pop_front()?;
         // An entry of an earlier run has no place here any more.
         if held.place != Position::None {
-            self.place = std::mem::take(&mut held.place);
+            self.place = Some(std::mem::take(&mut held.place));
         }
         Some(held)
     }
 
+    /// Gives the next entry as it is read, where nothing is held.
+    pub(super) fn pass_on(
+        &mut self,
+        entry: &mut Entry,
+        fields: &Fields,
+        now: Now,
+    ) -> Result<Read, SourceError> {
+        let read = self.source.read(entry, fields)?;
+        self.state = match read {
+            Read::Entry => {
+                self.place = None;
+                State::Ready
+            }
+            Read::Idle => State::Idle(now),
+            Read::End => State::Ended,
+        };
+        Ok(read)
+    }
+
+    /// After the last entry given.
+    pub(super) fn place(&mut self) -> Result<Position, SourceError> {
+        self.place.clone().map_or_else(|| self.source.position(), Ok)
+    }
+
     /// Where a later run reads on. What is held and has a place is read again then. `fields`: those of what is held.
-    pub(super) fn position(&self, fields: Option<&Fields>) -> MemberPosition {
+    pub(super) fn position(&mut self, fields: Option<&Fields>) -> Result<MemberPosition, SourceError> {
+        let place = self.place()?;
         let lost = self.held.iter().take_while(|held| held.place == Position::None);
         let lost = lost.filter_map(|held| fields.map(|fields| SavedEntry::new(&held.entry, fields)));
         let held = self.saved.iter().cloned().chain(lost).collect();
-        MemberPosition { name: self.name.clone(), place: self.place.clone(), held }
+        Ok(MemberPosition { name: self.name.clone(), place, held })
     }
 }

@@ -144,6 +144,12 @@ impl<S: Source> Merge<S> {
                 self.members[of].held.push_back(held);
             }
         }
+        if self.held == 0
+            && let Some(only) = self.only()
+        {
+            self.last = only;
+            return self.members[only].pass_on(entry, fields, now);
+        }
         for of in 0..self.members.len() {
             if self.members[of].held.is_empty() && self.is_to_ask(of, now) {
                 self.read_one(of, fields, now)?;
@@ -172,6 +178,12 @@ impl<S: Source> Merge<S> {
                 }
             }
         }
+    }
+
+    /// The member that has not ended, if there is one only: its entries wait for nobody's.
+    fn only(&self) -> Option<usize> {
+        let mut open = (0..self.members.len()).filter(|of| self.members[*of].state != State::Ended);
+        open.next().filter(|_| open.next().is_none())
     }
 
     /// The member with the earliest entry.
@@ -294,15 +306,17 @@ impl<S: Source> Source for Merge<S> {
 
     fn position(&mut self) -> Result<Position, SourceError> {
         let fields = self.fields.as_ref();
-        Ok(Position::Merged(self.members.iter().map(|member| member.position(fields)).collect()))
+        let places = self.members.iter_mut().map(|member| member.position(fields));
+        places.collect::<Result<_, _>>().map(Position::Merged)
     }
 
     fn last_place(&mut self) -> Result<Option<String>, SourceError> {
-        Ok(self.members.get(self.last).and_then(|member| match &member.place {
+        let Some(member) = self.members.get_mut(self.last) else { return Ok(None) };
+        Ok(match member.place()? {
             Position::None => None,
             place @ Position::File(_) => Some(format!("{}: {place}", member.name)),
             place => Some(place.to_string()),
-        }))
+        })
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
