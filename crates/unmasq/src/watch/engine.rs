@@ -15,7 +15,7 @@ use unmasq_watch::program::{OnTimeout, Program, Resume, ResumePlace};
 use unmasq_watch::report::{Heading, Schedule, render_html, render_text};
 
 use super::effect::{Effect, Hands};
-use super::world::{Own, Payload, Surroundings};
+use super::world::{OwnLines, Payload, Surroundings};
 
 /// How waits have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +40,18 @@ pub(crate) struct SavedWait {
     deadline: Timestamp,
 }
 
+impl SavedWait {
+    fn of(wait: &Wait<Payload>, program: &Program) -> Self {
+        Self {
+            entry: SavedEntry::new(&wait.payload.entry, program.fields()),
+            resume: program.place_of(wait.payload.resume),
+            question: wait.question.clone(),
+            place: wait.payload.place.clone(),
+            deadline: wait.deadline,
+        }
+    }
+}
+
 /// The machine and its surroundings.
 pub(crate) struct Engine<H> {
     pub(crate) machine: Machine,
@@ -54,6 +66,7 @@ pub(crate) struct Engine<H> {
     entry: Entry,
     /// The steps that ask for clients, and the words that they compare.
     askers: Vec<(u32, Subset)>,
+    own_lines: OwnLines,
     /// Was a translation captured, while entries waited, since all of them were looked at?
     pub(crate) has_captured: bool,
     /// Answers of another host's book, for entries that are not the first of their queue yet.
@@ -66,6 +79,7 @@ impl<H: Hands> Engine<H> {
         Self {
             entry: Entry::new(program.fields()),
             askers: askers(&program),
+            own_lines: OwnLines::new(program.fields()),
             machine,
             world,
             waits_ended: WaitsEnded::default(),
@@ -108,7 +122,7 @@ impl<H: Hands> Engine<H> {
             self.report_if_due();
         }
         self.world.has_acted = false;
-        self.world.own = Own::of(&self.entry, self.machine.program().fields());
+        self.world.own = self.own_lines.judge(&self.entry);
         let ended = self.machine.run(&mut self.entry, &mut self.world);
         self.world.hands.ran(&self.entry, self.machine.path(), false);
         self.unhandled += u64::from(ended == Ended::Done && !self.world.has_acted);
@@ -127,19 +141,12 @@ impl<H: Hands> Engine<H> {
         let Some(asked) = program.asked_by(resume.step) else { return };
         let world = &mut self.world;
         let place = world.place();
-        let saved = SavedEntry::new(&entry, program.fields());
         let key = Key::new(resume.step.index() as u32, asked, &question.masked);
         let clock = world.clock;
-        let deadline = clock + question.wait.unwrap_or_default();
-        let waiting = SavedWait {
-            entry: saved,
-            resume: program.place_of(resume),
-            question: question.clone(),
-            place: place.clone(),
-            deadline,
-        };
         let id = world.waits.add(key, question, clock, Payload { entry, resume, asked, place });
-        if let Err(error) = world.state.wait_added(id, &waiting, clock) {
+        if let Some(wait) = world.waits.get(id)
+            && let Err(error) = world.state.wait_added(id, &SavedWait::of(wait, &program), clock)
+        {
             world.hands.warn(&format!("a waiting entry cannot be saved: {error}"));
         }
         world.ask_elsewhere(id);
@@ -167,10 +174,7 @@ impl<H: Hands> Engine<H> {
 
     /// Another host's book knows the client of a waiting entry.
     pub(crate) fn answer(&mut self, id: u64, client: Client) {
-        let Some(key) = self.world.waits.iter().find(|wait| wait.id == id).map(|wait| wait.key.clone())
-        else {
-            return;
-        };
+        let Some(key) = self.world.waits.get(id).map(|wait| wait.key.clone()) else { return };
         self.answered.insert(id, client);
         self.release(&key);
     }
@@ -213,7 +217,7 @@ impl<H: Hands> Engine<H> {
         world.state.wait_ended(id, world.clock);
         world.caused = question.time;
         world.place = place;
-        world.own = Own::of(&entry, self.machine.program().fields());
+        world.own = self.own_lines.judge(&entry);
         let ended = self.machine.resume(&mut entry, resume, resumed, world);
         world.hands.ran(&entry, self.machine.path(), true);
         if let Ended::Waits { resume, question } = ended {
@@ -263,18 +267,8 @@ impl<H: Hands> Engine<H> {
     pub(crate) fn take_waits(&mut self) -> Vec<(u64, SavedWait)> {
         let program = Arc::clone(self.machine.program());
         let ids: Vec<u64> = self.world.waits.iter().map(|wait| wait.id).collect();
-        let saved = ids.into_iter().filter_map(|id| self.world.waits.take(id)).map(|wait| {
-            let payload = wait.payload;
-            let saved = SavedWait {
-                entry: SavedEntry::new(&payload.entry, program.fields()),
-                resume: program.place_of(payload.resume),
-                question: wait.question,
-                place: payload.place,
-                deadline: wait.deadline,
-            };
-            (wait.id, saved)
-        });
-        saved.collect()
+        let taken = ids.into_iter().filter_map(|id| self.world.waits.take(id));
+        taken.map(|wait| (wait.id, SavedWait::of(&wait, &program))).collect()
     }
 
     /// Goes on with other chains. What waits is kept where its step is still there; gives how many entries were not.
@@ -282,6 +276,7 @@ impl<H: Hands> Engine<H> {
         let waits = self.take_waits();
         let program = Arc::clone(machine.program());
         self.askers = askers(&program);
+        self.own_lines = OwnLines::new(program.fields());
         self.entry = Entry::new(program.fields());
         self.world.load(program);
         self.machine = machine;

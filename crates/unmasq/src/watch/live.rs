@@ -197,7 +197,7 @@ impl Hands for Live {
     fn trouble(&mut self, at: At<'_>, message: &str) {
         let info = at.program.step(at.step);
         let step = info.index.to_string();
-        let message = format!("{}[{}] {}: {message}", info.chain, info.index, info.name);
+        let message = format!("{info} {}: {message}", info.name);
         self.log.write(&Record {
             level: Level::Err,
             message: message.as_bytes(),

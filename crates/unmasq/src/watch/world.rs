@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use unmasq_entry::{Entry, Fields, Value};
+use unmasq_entry::{Entry, Fields, Slot, Value};
 use unmasq_flow::Timestamp;
 use unmasq_source::Source;
 use unmasq_watch::bans::{Escalation, Placed, Prefixes, canonical};
@@ -50,16 +50,26 @@ pub(crate) enum Own {
     Again,
 }
 
-impl Own {
+/// How the watch's own lines are known in the journal; found once for a program, as entries are many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnLines {
+    pid: i64,
+    pid_field: Option<Slot>,
+    again: Option<Slot>,
+}
+
+impl OwnLines {
+    pub(crate) fn new(fields: &Fields) -> Self {
+        Self { pid: i64::from(std::process::id()), pid_field: fields.find("_PID"), again: fields.find(AGAIN) }
+    }
+
     /// What the journal says of an entry.
-    pub(crate) fn of(entry: &Entry, fields: &Fields) -> Self {
-        let get = |name: &str| entry.get(fields.find(name)?);
-        match get("_PID") {
-            Some(Value::Integer(pid)) if pid == i64::from(std::process::id()) => match get(AGAIN) {
-                Some(_) => Self::Again,
-                None => Self::Line,
-            },
-            _ => Self::Not,
+    pub(crate) fn judge(self, entry: &Entry) -> Own {
+        match self.pid_field.and_then(|field| entry.get(field)) {
+            Some(Value::Integer(pid)) if pid == self.pid => {
+                if self.again.is_some_and(|field| entry.has(field)) { Own::Again } else { Own::Line }
+            }
+            _ => Own::Not,
         }
     }
 }
@@ -115,7 +125,7 @@ impl<H: Hands> Surroundings<H> {
     /// Asks another host's book about a waiting entry, if there is one.
     pub(crate) fn ask_elsewhere(&mut self, id: u64) {
         let Some(remote) = &self.remote else { return };
-        let Some(wait) = self.waits.iter().find(|wait| wait.id == id) else { return };
+        let Some(wait) = self.waits.get(id) else { return };
         let Some(ask) = clients::ask(&wait.question.masked, wait.payload.asked, wait.question.time) else {
             return;
         };
@@ -208,8 +218,7 @@ impl<H: Hands> Surroundings<H> {
         let (until, placed) = match held {
             Some(held) if is_held => (held.until, Placed::Unchanged),
             _ => {
-                let info = self.program.step(step);
-                let by = format!("{}[{}]", info.chain, info.index);
+                let by = self.program.step(step).to_string();
                 let request = BanRequest {
                     kind: set.kind(),
                     set: &name,
@@ -344,8 +353,7 @@ impl<H: Hands> World for Surroundings<H> {
             Act::Log { .. } if self.own == Own::Again => Ok(()),
             Act::Log { level, message } => self.carry_out(step, Effect::Log { level, message }),
             Act::Email { subject, message } => {
-                let info = self.program.step(step);
-                let name = format!("{}[{}]", info.chain, info.index);
+                let name = self.program.step(step).to_string();
                 let place = self.place();
                 let source = self.sources.get(self.current).map_or("", |source| source.name());
                 let identity = (!place.is_empty()).then(|| format!("{source}\n{place}"));

@@ -95,6 +95,11 @@ impl<T> Waits<T> {
         self.waiting.get(self.queues.get(key)?.front()?)
     }
 
+    /// The entry of that number.
+    pub fn get(&self, id: u64) -> Option<&Wait<T>> {
+        self.waiting.get(&id)
+    }
+
     /// Takes an entry out.
     pub fn take(&mut self, id: u64) -> Option<Wait<T>> {
         let wait = self.waiting.remove(&id)?;

@@ -26,7 +26,9 @@ pub(crate) mod switch;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use unmasq_diagnostic::Problem;
+
 use unmasq_dialect::Pattern;
 use unmasq_entry::{Fields, Slot};
 
@@ -100,6 +102,13 @@ pub struct StepInfo {
     pub line: usize,
     /// Column in the line, from 1, in characters.
     pub column: usize,
+}
+
+impl fmt::Display for StepInfo {
+    /// `sshd[4]`: the chain, and the place in it from 0, as Pyruse's debug output names steps.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.chain, self.index)
+    }
 }
 
 /// Where an entry waits in a program.

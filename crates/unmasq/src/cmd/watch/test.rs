@@ -190,10 +190,10 @@ fn summarise(args: &Args, plan: &Plan) -> Outcome {
     writeln!(out, "{table}\n")?;
     for ((id, info), seen) in plan.program.steps().zip(&seen) {
         for example in seen.examples.iter().filter(|_| args.examples > 0) {
-            writeln!(out, "{}[{}] {}: {example}", info.chain, info.index, info.name)?;
+            writeln!(out, "{info} {}: {example}", info.name)?;
         }
         for (message, count) in messages(troubles, id) {
-            writeln!(out, "{}[{}] {}: {count} errors: {message}", info.chain, info.index, info.name)?;
+            writeln!(out, "{info} {}: {count} errors: {message}", info.name)?;
         }
     }
     writeln!(out, "\n{entries} entries, {actions} actions, {unhandled_count} entries that no step handled")?;

@@ -54,7 +54,7 @@ pub(crate) struct Watch {
     plan: Plan,
     engine: Engine<Live>,
     metrics: Arc<Metrics>,
-    _metrics_server: Option<metrics::Server>,
+    metrics_server: Option<metrics::Server>,
     _control: Option<Server>,
     desk: Desk,
     addresses: Option<addresses::Watch>,
@@ -122,7 +122,7 @@ impl Watch {
             file: file.to_owned(),
             engine,
             metrics,
-            _metrics_server: metrics_server,
+            metrics_server,
             _control: control,
             desk,
             addresses: addresses::Watch::open(&Namespace::current())
@@ -236,7 +236,7 @@ impl Watch {
         let Some(remote) = &self.engine.world.remote else { return };
         for answered in remote.answers() {
             let id = answered.id;
-            let question = self.engine.world.waits.iter().find(|wait| wait.id == id);
+            let question = self.engine.world.waits.get(id);
             let Some(masked) = question.and_then(|wait| wait.question.masked.endpoint()) else { continue };
             let found = answered.outcome.ok().and_then(|found| clients::newest(found.flows, masked));
             if let Some(flow) = found {
@@ -271,7 +271,10 @@ impl Watch {
         }
         self.engine.world.hands.hear();
         self.engine.world.hands.log.flush();
-        self.count();
+        // The page is all that shows it.
+        if self.metrics_server.is_some() {
+            self.count();
+        }
     }
 
     /// Waits, for a while, until the names of the allow list are known: until then they protect nobody.
