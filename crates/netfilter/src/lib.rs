@@ -40,6 +40,7 @@
 pub mod addresses;
 pub mod conntrack;
 mod error;
+mod exchange;
 pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,15 +1,13 @@
 //! Asking the kernel for entries: all of them, or the one with a given tuple.
 
-use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use rustix::net::{RecvFlags, SendFlags};
 use unmasq_flow::{Endpoint, Protocol, Selector};
 
 use super::kernel::{MESSAGE_GET, cta, cta_ip, cta_proto, cta_tuple};
 use super::{Entry, parse};
-use crate::error::system;
+use crate::exchange::{self, receive, refused};
 use crate::netns::Namespace;
 use crate::sockopt;
 use crate::wire::{self, Request};
@@ -150,28 +148,7 @@ impl Dumper {
     fn ask(&mut self, doing: &'static str, request: impl FnOnce(u32) -> Vec<u8>) -> Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = request(self.sequence);
-        rustix::net::send(&self.socket, &request, SendFlags::empty())
-            .map_err(system(doing, "CAP_NET_ADMIN"))?;
-        Ok(())
-    }
-}
-
-/// The next datagram, whole.
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], doing: &'static str) -> Result<&'a [u8]> {
-    let length = loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
-            Ok((_, length)) => break length,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(system(doing, "CAP_NET_ADMIN")(error)),
-        }
-    };
-    buffer.get(..length).ok_or(Error::Truncated { doing, capacity: BUFFER })
-}
-
-fn refused(doing: &'static str, number: i32) -> Error {
-    match number {
-        libc::EPERM => Error::NotPermitted { doing, capability: "CAP_NET_ADMIN" },
-        _ => Error::Refused { doing, source: io::Error::from_raw_os_error(number) },
+        exchange::send(&self.socket, &request, doing)
     }
 }
 

@@ -3,13 +3,11 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{RecvFlags, SendFlags};
-
 use super::info::SetInfo;
 use super::kernel::{BIG_ENDIAN, LIST, NFGENMSG, command, error};
 use super::{Name, encode, info};
 use crate::conntrack::ParseError;
-use crate::error::system;
+use crate::exchange::{self, receive, send, unreadable};
 use crate::netns::Namespace;
 use crate::sets::{Action, Change, Listed, Verdict};
 use crate::sockopt;
@@ -24,7 +22,6 @@ const CHUNK: usize = 800;
 
 const READING: &str = "listing an ipset";
 const CHANGING: &str = "changing an ipset";
-const CAPABILITY: &str = "CAP_NET_ADMIN";
 
 /// Reads and changes the ipsets of one namespace.
 ///
@@ -60,7 +57,7 @@ impl Ipsets {
         if header_only {
             request.put(command::FLAGS | BIG_ENDIAN, &command::FLAG_HEADER.to_be_bytes());
         }
-        self.send(READING, &request.finish())?;
+        send(&self.socket, &request.finish(), READING)?;
         let (mut found, mut listed, mut damage) = (None, Vec::new(), None);
         loop {
             let datagram = receive(&self.socket, &mut self.buffer, READING)?;
@@ -127,7 +124,7 @@ impl Ipsets {
     /// Sends one message; the kernel's error number, 0 for none, and the line that it is about, 0 for none.
     fn commit(&mut self, name: &Name, info: &SetInfo, changes: &[Change]) -> Result<(i32, usize)> {
         self.sequence = self.sequence.wrapping_add(1);
-        self.send(CHANGING, &encode::changes(self.sequence, name, info, changes))?;
+        send(&self.socket, &encode::changes(self.sequence, name, info, changes), CHANGING)?;
         loop {
             let datagram = receive(&self.socket, &mut self.buffer, CHANGING)?;
             for message in Messages::new(datagram) {
@@ -139,15 +136,6 @@ impl Ipsets {
                     libc::EPERM => Err(refused(CHANGING, libc::EPERM)),
                     number => Ok((number, line_of(message.body))),
                 };
-            }
-        }
-    }
-
-    fn send(&self, doing: &'static str, bytes: &[u8]) -> Result<()> {
-        loop {
-            match rustix::net::send(&self.socket, bytes, SendFlags::empty()) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => return other.map(drop).map_err(system(doing, CAPABILITY)),
             }
         }
     }
@@ -186,26 +174,9 @@ pub(super) fn line_of(body: &[u8]) -> usize {
         .map_or(0, |line| u32::from_ne_bytes(line) as usize)
 }
 
-/// The next datagram, whole.
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], doing: &'static str) -> Result<&'a [u8]> {
-    let length = loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
-            Ok((_, length)) => break length,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(system(doing, CAPABILITY)(error)),
-        }
-    };
-    buffer.get(..length).ok_or(Error::Truncated { doing, capacity: BUFFER })
-}
-
 fn refused(doing: &'static str, number: i32) -> Error {
-    match (number, error_text(number)) {
-        (libc::EPERM, _) => Error::NotPermitted { doing, capability: CAPABILITY },
-        (_, Some(text)) => Error::Refused { doing, source: io::Error::other(text) },
-        _ => Error::Refused { doing, source: io::Error::from_raw_os_error(number) },
+    match error_text(number) {
+        Some(text) => Error::Refused { doing, source: io::Error::other(text) },
+        None => exchange::refused(doing, number),
     }
-}
-
-fn unreadable(doing: &'static str) -> impl Fn(ParseError) -> Error {
-    move |source| Error::Parse { doing, source }
 }

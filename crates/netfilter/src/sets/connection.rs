@@ -1,20 +1,20 @@
 //! The connection to one namespace's nftables.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
 use super::encode::Batch;
 use super::kernel::{GET_ELEMENTS, GET_SET, NEW_ELEMENTS, NEW_SET, list, set};
 use super::parse::Listing;
 use super::settle::{Answer, Change, Steps, Verdict, settle};
 use super::{Listed, SetId, SetInfo, encode, info};
+use crate::Result;
 use crate::error::system;
+use crate::exchange::{self, CAPABILITY, receive, refused, unreadable};
 use crate::netns::Namespace;
 use crate::sockopt;
 use crate::wire::{self, Messages, Request};
-use crate::{Error, Result};
 
 /// Datagrams of a dump are at most this long, as long as the reader's buffer allows (net/netlink/af_netlink.c).
 const BUFFER: usize = 32 * 1024;
@@ -28,7 +28,6 @@ const ATTEMPTS: u32 = 5;
 const READING: &str = "reading a set of nftables";
 const LISTING: &str = "listing a set of nftables";
 const CHANGING: &str = "changing sets of nftables";
-const CAPABILITY: &str = "CAP_NET_ADMIN";
 
 /// Reads and changes the sets of one namespace.
 #[derive(Debug)]
@@ -224,9 +223,7 @@ impl Sets {
         let mut request = Request::new(kind, flags, self.sequence, &[id.family().number(), 0, 0, 0]);
         request.put_name(names.0, id.table());
         request.put_name(names.1, id.set());
-        rustix::net::send(&self.socket, &request.finish(), SendFlags::empty())
-            .map_err(system(doing, CAPABILITY))?;
-        Ok(())
+        exchange::send(&self.socket, &request.finish(), doing)
     }
 
     /// A transaction is one datagram, so the send buffer has to hold all of it.
@@ -236,12 +233,7 @@ impl Sets {
             sockopt::grow_send_buffer(self.socket.as_fd(), needed)?;
             self.send_buffer = needed;
         }
-        loop {
-            match rustix::net::send(&self.socket, bytes, SendFlags::empty()) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => return other.map(drop).map_err(system(CHANGING, CAPABILITY)),
-            }
-        }
+        exchange::send(&self.socket, bytes, CHANGING)
     }
 
     /// Throws away answers to a question that was given up half-way.
@@ -265,27 +257,4 @@ impl SetInfo {
     pub fn fits(&self, member: &super::Member) -> bool {
         encode::fits(self, member)
     }
-}
-
-/// The next datagram, whole.
-fn receive<'a>(socket: &OwnedFd, buffer: &'a mut [u8], doing: &'static str) -> Result<&'a [u8]> {
-    let length = loop {
-        match rustix::net::recv(socket, &mut *buffer, RecvFlags::TRUNC) {
-            Ok((_, length)) => break length,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(system(doing, CAPABILITY)(error)),
-        }
-    };
-    buffer.get(..length).ok_or(Error::Truncated { doing, capacity: BUFFER })
-}
-
-fn refused(doing: &'static str, number: i32) -> Error {
-    match number {
-        libc::EPERM => Error::NotPermitted { doing, capability: CAPABILITY },
-        _ => Error::Refused { doing, source: io::Error::from_raw_os_error(number) },
-    }
-}
-
-fn unreadable(doing: &'static str) -> impl Fn(crate::conntrack::ParseError) -> Error {
-    move |source| Error::Parse { doing, source }
 }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::enforce;
+
 /// How many leading bits of an address stand for one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefixes {
@@ -36,13 +38,7 @@ impl Prefixes {
 
 /// A network in its one spelling: host bits cleared, and IPv4 where it was IPv4 written as IPv6.
 pub fn canonical(net: IpNet) -> IpNet {
-    match net {
-        IpNet::V6(v6) if v6.prefix_len() >= 96 => match v6.network().to_ipv4_mapped() {
-            Some(v4) => Ipv4Net::new(v4, v6.prefix_len() - 96).map_or(net, IpNet::V4).trunc(),
-            None => net.trunc(),
-        },
-        _ => net.trunc(),
-    }
+    enforce::canonical(net).trunc()
 }
 
 #[cfg(test)]
