@@ -11,6 +11,8 @@ pub enum Witness {
     Book,
     /// The ledger: the kernel's events (or a proxy's own sockets), on disk.
     Ledger,
+    /// A port plan: who had the port, as the rules in force gave it out. It knows of no single flow.
+    Plan,
     /// A ledger stream that was imported from another program's log. Log lines can be forged.
     Import,
 }
@@ -21,6 +23,7 @@ impl fmt::Display for Witness {
             Self::Kernel => "kernel",
             Self::Book => "book",
             Self::Ledger => "ledger",
+            Self::Plan => "plan",
             Self::Import => "import",
         })
     }

@@ -81,6 +81,17 @@ impl Timestamp {
         })
     }
 
+    /// The same with a `T` between and to microseconds, for formats that want all digits: `2026-11-21T08:57:28.173456`, without
+    /// a zone.
+    pub fn to_micros_text(self) -> Option<Text> {
+        self.is_finite().then(|| {
+            let mut text = self.to_seconds_text(b'T');
+            text.push(b'.');
+            text.padded(self.subsecond() / 1000, 6);
+            text
+        })
+    }
+
     /// RFC 3339 in UTC with as many digits as the value needs.
     fn to_rfc_3339(self) -> Text {
         let mut text = self.to_seconds_text(b'T');
@@ -247,6 +258,9 @@ mod tests {
             assert_eq!(time.to_millis_text().map(|t| t.to_string()), Some(expected), "{nanos}");
         }
         assert!(Timestamp::MIN.to_millis_text().is_none());
+        let micros = Timestamp::from_nanos(-1).to_micros_text().map(|text| text.to_string());
+        assert_eq!(micros.as_deref(), Some("1969-12-31T23:59:59.999999"));
+        assert!(Timestamp::MAX.to_micros_text().is_none());
     }
 
     #[test]

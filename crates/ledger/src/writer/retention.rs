@@ -86,8 +86,9 @@ impl Vault {
                 Reason::Age => format!("older than {} s", retention.keep.unwrap_or_default().as_secs()),
                 Reason::Size => format!("more than {} bytes", retention.max_size.unwrap_or_default()),
             };
-            self.prune_hour(hour, &text, now)?;
+            // First, so that at no time, not even after a power cut in between, the hour is missing and said to be complete.
             self.state_pruned(hour)?;
+            self.prune_hour(hour, &text, now)?;
             removed += 1;
         }
         self.forget_old_coverage(retention, now)?;
@@ -95,7 +96,7 @@ impl Vault {
     }
 
     fn state_pruned(&mut self, hour: i64) -> Result<(), LedgerError> {
-        let mark = if self.hours.keys().next().is_none_or(|oldest| *oldest > hour) {
+        let mark = if self.hours.keys().next().is_none_or(|oldest| *oldest >= hour) {
             Mark::Pruned(starts(hour + 1))
         } else {
             // An older hour is held: what lies before this one is still there.

@@ -171,8 +171,11 @@ impl Worker {
                     self.pruned_at = i64::MIN;
                 }
                 Some(Order::Everything(done)) => {
+                    let outcome = self.everything();
+                    // What it did shows before it is said to be done.
+                    self.show();
                     // The receiver waits for it, or has left: both are fine.
-                    let _ = done.send(self.everything());
+                    let _ = done.send(outcome);
                 }
                 None => self.step(),
             }

@@ -1,9 +1,13 @@
 //! What goes, what stays, and what is said about it.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use unmasq_flow::{GapReason, Period};
 use unmasq_ledger::run::Filter;
+use unmasq_ledger::storage::{Appender, Disk, Storage};
 use unmasq_ledger::{HeadCheck, Hold, Ledger, Retention, VerifyOptions, Writer, WriterOptions};
 
 use crate::common::{alive, all, at, ended, find, flow, masked, start};
@@ -11,7 +15,7 @@ use crate::common::{alive, all, at, ended, find, flow, masked, start};
 const HOUR: i64 = 3600;
 
 /// One flow an hour for ten hours, sealed.
-fn ten_hours(directory: &std::path::Path) -> Writer {
+fn ten_hours(directory: &Path) -> Writer {
     let (mut writer, _) = Writer::open(directory, "gw1", WriterOptions::default()).unwrap();
     start(&mut writer, at(0));
     for hour in 0..10 {
@@ -96,4 +100,64 @@ fn a_hold_that_does_not_parse_stops_all_pruning_and_is_told() {
     assert!(error.contains("typo.toml"), "{error}");
     let ledger = Ledger::open(directory.path()).unwrap();
     assert_eq!(all(&ledger, &Filter::default()).len(), 10);
+}
+
+/// A disk on which no run can be removed: where a kill just before that leaves things.
+#[derive(Debug)]
+struct Stubborn;
+
+impl Storage for Stubborn {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Appender>> {
+        Disk.create(path)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Arc<dyn Appender>> {
+        Disk.append(path)
+    }
+
+    fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
+        Disk.truncate(path, length)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        if path.extension().is_some_and(|e| e == "run") {
+            Err(io::ErrorKind::ReadOnlyFilesystem.into())
+        } else {
+            Disk.remove(path)
+        }
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        Disk.create_dir(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        Disk.remove_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        Disk.sync_dir(path)
+    }
+}
+
+#[test]
+fn an_hour_whose_pruning_was_cut_short_is_never_missing_and_called_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = ten_hours(directory.path()).stats().run_bytes;
+    let retention = Retention { keep: None, max_size: Some(bytes - 1) };
+    let options = WriterOptions { retention, ..WriterOptions::default() };
+    let (mut writer, _) = Writer::open_on(Arc::new(Stubborn), directory.path(), "gw1", options).unwrap();
+    writer.seal_all().unwrap_err();
+    drop(writer);
+    let oldest = || find(&Ledger::open(directory.path()).unwrap(), masked(0), Period::at(at(62)));
+    assert!(!oldest().coverage[0].1.is_complete());
+    let (writer, _) = Writer::open(directory.path(), "gw1", WriterOptions::default()).unwrap();
+    drop(writer);
+    let answer = oldest();
+    assert!(answer.hits.is_empty(), "it was pruned by the chain, so the rest goes");
+    assert!(answer.coverage[0].1.gaps.iter().any(|gap| gap.reason == GapReason::Pruned), "{answer:?}");
 }
