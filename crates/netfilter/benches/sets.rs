@@ -1,5 +1,5 @@
-//! Elements into sets of nftables: by this crate, and by `nft` in the same run, in a network namespace of their own.
-//! Needs root.
+//! Elements into sets of nftables, and out of a map: by this crate, and by `nft` in the same run, in a network namespace
+//! of their own. Needs root.
 //!
 //! `cargo bench -p unmasq-netfilter --bench sets`
 
@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use unmasq_lab::{Lab, Node};
+use unmasq_netfilter::maps::Maps;
 use unmasq_netfilter::netns::Namespace;
 use unmasq_netfilter::sets::{Action, Change, Member, SetId, SetInfo, Sets, Verdict};
 
@@ -15,6 +16,8 @@ type Failure = Box<dyn std::error::Error>;
 
 /// How often a measurement of many elements is made; the median counts.
 const ROUNDS: usize = 3;
+/// As many clients as 256 public addresses serve with 1000 ports each.
+const CLIENTS: u32 = 16_384;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn main() -> Result<(), Failure> {
@@ -29,6 +32,8 @@ fn main() -> Result<(), Failure> {
             println!("{:44} {ours:>12.1?} {theirs:>12.1?}", format!("one element, {kind} set of {held}"));
         }
     }
+    let (ours, theirs) = listed(CLIENTS)?;
+    println!("{:44} {ours:>12.1?} {theirs:>12.1?}", format!("a map of {CLIENTS} clients, listed"));
     Ok(())
 }
 
@@ -109,6 +114,34 @@ fn one(flags: &str, held: u32) -> Result<(Duration, Duration), Failure> {
         let start = Instant::now();
         bench.node.nft(&text)?;
         theirs.push(start.elapsed());
+    }
+    Ok((median(ours), median(theirs)))
+}
+
+fn listed(clients: u32) -> Result<(Duration, Duration), Failure> {
+    let node = Lab::new()?.node("gw")?;
+    let mut elements = String::new();
+    for n in 0..clients {
+        let (client, to) = (Ipv4Addr::from(0x6440_0000 + n), Ipv4Addr::from(0xcb00_7100 + n / 64));
+        let first = 1024 + n % 64 * 1000;
+        write!(elements, "{client} : {to} . {first}-{}, ", first + 999)?;
+    }
+    node.nft(&format!(
+        "table ip t {{ map m {{ type ipv4_addr : interval ipv4_addr . inet_service; elements = {{ {elements} }}; }}; }}"
+    ))?;
+    let mut maps = Maps::open(&Namespace::named(node.name())?)?;
+    let id: SetId = "ip t m".parse()?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        let found = maps.list(&id)?.map_or(0, |mappings| mappings.len());
+        ours.push(start.elapsed());
+        let start = Instant::now();
+        node.exec(&["nft", "list", "map", "ip", "t", "m"])?;
+        theirs.push(start.elapsed());
+        if found != clients as usize {
+            return Err(format!("{found} of {clients} were listed").into());
+        }
     }
     Ok((median(ours), median(theirs)))
 }

@@ -7,28 +7,22 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 
 use crate::conntrack::ParseError;
 use crate::error::system;
+use crate::exchange::Questions;
 use crate::netns::Namespace;
+use crate::rtnetlink::{self, IFADDRMSG, RTM_GETADDR, RTM_NEWADDR};
 use crate::sockopt;
-use crate::wire::{self, Attributes, Messages, Request};
+use crate::wire::{self, Messages, Request};
 use crate::{Error, Result};
 
 /// linux/rtnetlink.h.
-const RTM_NEWADDR: u16 = 20;
-const RTM_GETADDR: u16 = 22;
 const RTNLGRP_IPV4_IFADDR: libc::c_int = 5;
 const RTNLGRP_IPV6_IFADDR: libc::c_int = 9;
-/// linux/if_addr.h: on a point-to-point link `IFA_ADDRESS` is the other end, so the local one goes first.
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-/// Length of `struct ifaddrmsg`.
-const IFADDRMSG: usize = 8;
 
-/// A dump's datagrams are at most this long, as long as the reader's buffer allows
-/// (net/netlink/af_netlink.c).
+/// A datagram of changes is at most this long: the kernel begins a new one for each.
 const BUFFER: usize = 32 * 1024;
 
 /// Addresses of the gateway itself. All of 127.0.0.0/8 is among them without being listed.
@@ -78,8 +72,7 @@ impl FromIterator<IpAddr> for LocalAddresses {
 #[derive(Debug)]
 pub struct Watch {
     changes: OwnedFd,
-    questions: OwnedFd,
-    sequence: u32,
+    questions: Questions,
     known: LocalAddresses,
     buffer: Box<[u8]>,
 }
@@ -87,18 +80,17 @@ pub struct Watch {
 impl Watch {
     /// Begins to watch, then reads what is there.
     pub fn open(namespace: &Namespace) -> Result<Self> {
-        let (changes, questions) = namespace.run(|| {
+        let changes = namespace.run(|| {
             let changes = sockopt::netlink_socket(None)?;
             for group in [RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR] {
                 sockopt::set_netlink(changes.as_fd(), libc::NETLINK_ADD_MEMBERSHIP, group)
                     .map_err(system("subscribing to address changes", "CAP_NET_ADMIN"))?;
             }
-            Ok::<_, Error>((changes, sockopt::netlink_socket(None)?))
+            Ok::<_, Error>(changes)
         })??;
         let mut watch = Self {
             changes,
-            questions,
-            sequence: 0,
+            questions: Questions::open(namespace, None)?,
             known: LocalAddresses::default(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
         };
@@ -142,35 +134,15 @@ impl Watch {
 
     /// Asks for all addresses. True if there are some that were not known.
     fn list(&mut self) -> Result<bool> {
-        const DOING: &str = "listing the namespace's addresses";
-        self.sequence = self.sequence.wrapping_add(1);
-        let request = Request::new(RTM_GETADDR, wire::NLM_F_DUMP, self.sequence, &[0; IFADDRMSG]).finish();
-        rustix::net::send(&self.questions, &request, SendFlags::empty())
-            .map_err(system(DOING, "CAP_NET_ADMIN"))?;
+        let request =
+            |sequence| Request::new(RTM_GETADDR, wire::NLM_F_DUMP, sequence, &[0; IFADDRMSG]).finish();
         let mut has_new = false;
-        loop {
-            let (_, length) = rustix::net::recv(&self.questions, &mut self.buffer[..], RecvFlags::TRUNC)
-                .map_err(system(DOING, "CAP_NET_ADMIN"))?;
-            let datagram =
-                self.buffer.get(..length).ok_or(Error::Truncated { doing: DOING, capacity: BUFFER })?;
-            for message in Messages::new(datagram) {
-                let message = message.map_err(unreadable)?;
-                if message.sequence != self.sequence {
-                    continue;
-                }
-                match message.kind {
-                    wire::NLMSG_DONE => return Ok(has_new),
-                    wire::NLMSG_ERROR => {
-                        let number = wire::error_number(&message).map_err(unreadable)?;
-                        return Err(Error::Refused {
-                            doing: DOING,
-                            source: std::io::Error::from_raw_os_error(number),
-                        });
-                    }
-                    _ => has_new |= note(&mut self.known, &message)?,
-                }
-            }
-        }
+        // What changes while it is listed is told of as a change, too: no matter if this was interrupted.
+        self.questions.all("listing the namespace's addresses", RTM_NEWADDR, request, |message| {
+            has_new |= note(&mut self.known, message)?;
+            Ok(())
+        })?;
+        Ok(has_new)
     }
 }
 
@@ -184,34 +156,17 @@ impl AsFd for Watch {
 pub(crate) fn note_all(known: &mut LocalAddresses, datagram: &[u8]) -> Result<bool> {
     let mut has_new = false;
     for message in Messages::new(datagram) {
-        has_new |= note(known, &message.map_err(unreadable)?)?;
+        has_new |= note(known, &message.map_err(unreadable)?).map_err(unreadable)?;
     }
     Ok(has_new)
 }
 
 /// Takes in an address that the message tells of; was it new?
-fn note(known: &mut LocalAddresses, message: &wire::Message<'_>) -> Result<bool> {
+fn note(known: &mut LocalAddresses, message: &wire::Message<'_>) -> Result<bool, ParseError> {
     if message.kind != RTM_NEWADDR {
         return Ok(false);
     }
-    let short = || unreadable(ParseError::Short { kind: message.kind, length: message.body.len() });
-    let attributes = message.body.get(IFADDRMSG..).ok_or_else(short)?;
-    let mut address = None;
-    let mut local = None;
-    for attribute in Attributes(attributes) {
-        let attribute = attribute.map_err(unreadable)?;
-        match attribute.kind {
-            IFA_ADDRESS => address = ip(attribute.value),
-            IFA_LOCAL => local = ip(attribute.value),
-            _ => {}
-        }
-    }
-    Ok(local.or(address).is_some_and(|address| known.insert(address)))
-}
-
-fn ip(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|v6| IpAddr::from(v6).to_canonical())).ok()
+    Ok(rtnetlink::address(message)?.is_some_and(|address| known.insert(address.ip)))
 }
 
 fn unreadable(source: ParseError) -> Error {

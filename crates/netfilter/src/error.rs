@@ -25,6 +25,12 @@ pub enum Error {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// No namespace could be made.
+    #[error("cannot make a network namespace: {source} (needs CAP_SYS_ADMIN)")]
+    MakeNamespace {
+        /// The kernel's reason.
+        source: io::Error,
+    },
     /// The list of namespaces could not be read.
     #[error("cannot list /run/netns: {0}")]
     ListNamespaces(#[source] io::Error),
@@ -68,11 +74,37 @@ pub enum Error {
         /// The size of the buffer, in bytes.
         capacity: usize,
     },
+    /// What is called so in nftables does not map clients to addresses.
+    #[error("{map} is no map of type `ipv4_addr : interval ipv4_addr . inet_service`, nor one like it")]
+    MapType {
+        /// Family, table and name.
+        map: String,
+    },
     /// No network interface has that name in the namespace.
-    #[error("no network interface {name:?} in this namespace")]
+    #[error("no network interface {name:?} in this namespace; there are {}", there.join(", "))]
     NoSuchInterface {
         /// The name asked for.
         name: String,
+        /// The names of those there are.
+        there: Vec<String>,
+    },
+    /// Another program reads the packets of a group already.
+    #[error(
+        "the log group {group} has a reader already (/proc/net/netfilter/nfnetlink_log); choose another group for the rule and here"
+    )]
+    GroupTaken {
+        /// The group.
+        group: u16,
+    },
+    /// The frames of an interface begin with a header that is not known.
+    #[error(
+        "{name} has frames of hardware kind {kind}; only Ethernet and tunnels of IP are read: log its packets to a group"
+    )]
+    InterfaceKind {
+        /// The interface.
+        name: String,
+        /// `ARPHRD_…` of linux/if_arp.h.
+        kind: u16,
     },
 }
 
@@ -81,13 +113,16 @@ impl Error {
     pub fn raw_os_error(&self) -> Option<i32> {
         match self {
             Self::EnterNamespace { source, .. }
+            | Self::MakeNamespace { source }
             | Self::System { source, .. }
             | Self::Refused { source, .. }
             | Self::ListNamespaces(source) => source.raw_os_error(),
-            Self::NotPermitted { .. } => Some(libc::EPERM),
+            Self::NotPermitted { .. } | Self::GroupTaken { .. } => Some(libc::EPERM),
             Self::NoSuchNamespace { .. }
             | Self::Parse { .. }
             | Self::Truncated { .. }
+            | Self::MapType { .. }
+            | Self::InterfaceKind { .. }
             | Self::NoSuchInterface { .. } => None,
         }
     }

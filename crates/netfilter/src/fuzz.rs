@@ -3,6 +3,8 @@
 
 use crate::addresses::{self, LocalAddresses};
 use crate::conntrack;
+use crate::rtnetlink;
+use crate::wire::Messages;
 
 /// Parses the bytes as a datagram of conntrack messages.
 ///
@@ -30,13 +32,16 @@ pub fn conntrack(bytes: &[u8]) {
     }
 }
 
-/// Parses the bytes as a datagram of address changes.
+/// Parses the bytes as a datagram of address changes, and as what is said of links and routes.
 pub fn addresses(bytes: &[u8]) {
     // An error is a right answer to most bytes.
     let _ = addresses::note_all(&mut LocalAddresses::default(), bytes);
+    for message in Messages::new(bytes).map_while(Result::ok) {
+        let _ = (rtnetlink::link(&message), rtnetlink::default_route(&message));
+    }
 }
 
-/// Reads the bytes as what nftables and ipset say of sets.
+/// Reads the bytes as what nftables and ipset say of sets, and nftables of maps.
 ///
 /// # Panics
 ///
@@ -44,4 +49,15 @@ pub fn addresses(bytes: &[u8]) {
 pub fn fuzz_sets(bytes: &[u8]) {
     crate::sets::fuzz::parse_all(bytes);
     crate::ipset::fuzz::parse_all(bytes);
+    crate::maps::fuzz(bytes);
+}
+
+/// Parses the bytes as a datagram of logged packets.
+///
+/// # Panics
+///
+/// If a packet is longer than what it is in.
+pub fn nflog(bytes: &[u8]) {
+    // An error is a right answer to most bytes.
+    let _ = crate::nflog::parse(bytes, &mut |logged| assert!(logged.packet.len() <= bytes.len()));
 }

@@ -8,7 +8,9 @@
 //!     └──GET, dump── Dumper ──Entry──► what is alive now
 //! ```
 //!
-//! Elements of sets go the other way: [`sets`] (nftables) and [`ipset`].
+//! For a sensor, [`nflog`] reads packets that rules log, and [`tap`] frames of an interface.
+//!
+//! Elements of sets go the other way: [`sets`] (nftables) and [`ipset`]. [`maps`] reads what nftables' maps hold.
 //!
 //! One [`EventSocket`](conntrack::EventSocket) and one [`Dumper`](conntrack::Dumper) per network namespace: a
 //! socket belongs for ever to the namespace that it was made in, so they can be opened before privileges are
@@ -39,19 +41,26 @@
 
 pub mod addresses;
 pub mod conntrack;
+mod datagrams;
 mod error;
 mod exchange;
 pub mod filter;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod interfaces;
 pub mod ipset;
+pub mod maps;
 pub mod netns;
+pub mod nflog;
 pub mod packet;
 pub mod reliable;
+mod rtnetlink;
 pub mod scope;
 pub mod sets;
 pub mod settings;
 mod sockopt;
+pub mod tap;
+pub mod transparent;
 mod wire;
 
 pub use error::{Error, Result};

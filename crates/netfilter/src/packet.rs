@@ -9,8 +9,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::error::system;
 use crate::netns::Namespace;
-use crate::sockopt;
-use crate::{Error, Result};
+use crate::{Result, interfaces, sockopt};
 
 /// linux/if_packet.h: hand frames to the driver without queueing discipline.
 const PACKET_QDISC_BYPASS: libc::c_int = 20;
@@ -27,18 +26,17 @@ pub struct Sender {
 impl Sender {
     /// For the interface of that name in the namespace.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
-        namespace.run(|| Self::open_here(interface))?
+        let index = interfaces::index(namespace, interface)?;
+        namespace.run(|| Self::open_here(index))?
     }
 
-    fn open_here(interface: &str) -> Result<Self> {
+    fn open_here(index: u32) -> Result<Self> {
         const DOING: &str = "opening a packet socket";
         let flags = SocketFlags::CLOEXEC;
         // Protocol 0: it receives nothing.
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)
             .map_err(system(DOING, "CAP_NET_RAW"))?;
-        let index = rustix::net::netdevice::name_to_index(&socket, interface)
-            .map_err(|_| Error::NoSuchInterface { name: interface.to_owned() })?;
-        bind(&socket, index).map_err(system(DOING, "CAP_NET_RAW"))?;
+        bind(&socket, index, 0).map_err(system(DOING, "CAP_NET_RAW"))?;
         sockopt::set(socket.as_fd(), libc::SOL_PACKET, PACKET_QDISC_BYPASS, &1_i32)
             .map_err(system("setting PACKET_QDISC_BYPASS", "CAP_NET_RAW"))?;
         Ok(Self { socket })
@@ -68,10 +66,12 @@ impl Sender {
     }
 }
 
-fn bind(socket: &OwnedFd, interface: u32) -> io::Result<()> {
+/// Binds a packet socket to an interface, for frames of a protocol (`ETH_P_…`; 0: none, or what it was opened for).
+pub(crate) fn bind(socket: &OwnedFd, interface: u32, protocol: u16) -> io::Result<()> {
     // SAFETY: all-zero bytes are a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
     address.sll_family = libc::AF_PACKET as libc::c_ushort;
+    address.sll_protocol = protocol.to_be();
     address.sll_ifindex = i32::try_from(interface).map_err(|_| io::Error::from_raw_os_error(libc::ENODEV))?;
     // SAFETY: pointer and length describe `address`, which lives through the call.
     let result = unsafe {

@@ -1,13 +1,13 @@
-//! Asking the kernel for entries: all of them, or the one with a given tuple.
+//! Asking the kernel for entries: all of them, or the one with a given tuple; and having it forget one.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 
-use unmasq_flow::{Endpoint, Protocol, Selector};
+use unmasq_flow::{Endpoint, Protocol};
 
-use super::kernel::{MESSAGE_GET, cta, cta_ip, cta_proto, cta_tuple};
-use super::{Entry, parse};
-use crate::exchange::{self, receive, refused};
+use super::kernel::MESSAGE_GET;
+use super::{Entry, encode, parse};
+use crate::exchange::{self, receive, refused, unreadable};
 use crate::netns::Namespace;
 use crate::sockopt;
 use crate::wire::{self, Request};
@@ -23,6 +23,7 @@ const ATTEMPTS: u32 = 3;
 
 const DUMPING: &str = "listing conntrack entries";
 const FINDING: &str = "looking up a conntrack entry";
+const DELETING: &str = "deleting a conntrack entry";
 
 /// Asks one namespace's conntrack table.
 #[derive(Debug)]
@@ -77,12 +78,35 @@ impl Dumper {
 
     /// Hands over every entry of both families, as it stands when its turn comes: the table goes on changing
     /// meanwhile.
-    pub fn dump(&mut self, mut each: impl FnMut(&Entry)) -> Result<DumpReport> {
+    pub fn dump(&mut self, each: impl FnMut(&Entry)) -> Result<DumpReport> {
+        let all = |sequence| {
+            Request::new(MESSAGE_GET, wire::NLM_F_DUMP, sequence, &encode::nfgenmsg(libc::AF_UNSPEC)).finish()
+        };
+        self.dump_by(all, each)
+    }
+
+    /// The same of one client: of the entries whose original source has this address. The kernel looks at all and sends
+    /// these, which takes a fraction of the time.
+    pub fn dump_of(&mut self, client: Ipv4Addr, mut each: impl FnMut(&Entry)) -> Result<DumpReport> {
+        let of_client = |sequence| encode::listing_of(sequence, client);
+        self.dump_by(of_client, |entry| {
+            // A kernel that does not know the filter sends all.
+            if entry.client.address == client {
+                each(entry);
+            }
+        })
+    }
+
+    fn dump_by(
+        &mut self,
+        request: impl Fn(u32) -> Vec<u8>,
+        mut each: impl FnMut(&Entry),
+    ) -> Result<DumpReport> {
         let mut report = DumpReport::default();
         while report.attempts < ATTEMPTS {
             report.attempts += 1;
             report.interrupted = false;
-            self.dump_once(&mut each, &mut report)?;
+            self.dump_once(&request, &mut each, &mut report)?;
             if !report.interrupted {
                 break;
             }
@@ -90,10 +114,13 @@ impl Dumper {
         Ok(report)
     }
 
-    fn dump_once(&mut self, each: &mut impl FnMut(&Entry), report: &mut DumpReport) -> Result<()> {
-        self.ask(DUMPING, |sequence| {
-            Request::new(MESSAGE_GET, wire::NLM_F_DUMP, sequence, &nfgenmsg(libc::AF_UNSPEC)).finish()
-        })?;
+    fn dump_once(
+        &mut self,
+        request: &impl Fn(u32) -> Vec<u8>,
+        each: &mut impl FnMut(&Entry),
+        report: &mut DumpReport,
+    ) -> Result<()> {
+        self.ask(DUMPING, request)?;
         // A damaged datagram does not end it: while answers are left unread, the kernel refuses further
         // questions (EBUSY).
         let mut damage = None;
@@ -126,15 +153,16 @@ impl Dumper {
 
     /// The entry that has this tuple in this direction. An ICMP tuple is looked up as an echo.
     pub fn find(&mut self, direction: Direction, tuple: &Tuple) -> Result<Option<Entry>> {
-        self.ask(FINDING, |sequence| lookup(direction, tuple, sequence))?;
+        let question = encode::About { direction, tuple, query: 0 };
+        self.ask(FINDING, |sequence| encode::request(MESSAGE_GET, 0, sequence, &question).finish())?;
         loop {
             let datagram = receive(&self.socket, &mut self.buffer, FINDING)?;
             if !wire::is_answer_to(datagram, self.sequence) {
                 continue;
             }
             let mut found = None;
-            let progress = parse(datagram, &mut |event| found = Some(event.entry))
-                .map_err(|source| Error::Parse { doing: FINDING, source })?;
+            let progress =
+                parse(datagram, &mut |event| found = Some(event.entry)).map_err(unreadable(FINDING))?;
             return match (found, progress.first_damage, progress.answer) {
                 (Some(entry), ..) => Ok(Some(entry)),
                 (None, Some(source), _) => Err(Error::Parse { doing: FINDING, source }),
@@ -145,76 +173,47 @@ impl Dumper {
         }
     }
 
+    /// Has the kernel forget the entry; false if it was gone already. What listens to events hears its DESTROY.
+    ///
+    /// The entry's kernel id goes with the question, so that a later entry with the same tuple is left alone; in an
+    /// entry that has none, whichever has its tuple now is meant.
+    pub fn delete(&mut self, entry: &Entry) -> Result<bool> {
+        let tuple = Tuple {
+            protocol: entry.protocol,
+            source: entry.client,
+            destination: entry.target,
+            zone: entry.zones.original,
+        };
+        // An entry does not keep which query of ICMP it began with. Most are echoes, so mostly one question is enough.
+        for query in 0..encode::queries(entry.protocol).len().max(1) {
+            let question = encode::About { direction: Direction::Original, tuple: &tuple, query };
+            self.ask(DELETING, |sequence| encode::deletion(sequence, &question, entry.id))?;
+            if self.was_deleted()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn was_deleted(&mut self) -> Result<bool> {
+        loop {
+            let datagram = receive(&self.socket, &mut self.buffer, DELETING)?;
+            if !wire::is_answer_to(datagram, self.sequence) {
+                continue;
+            }
+            let progress = parse(datagram, &mut |_| {}).map_err(unreadable(DELETING))?;
+            match progress.answer {
+                Some(0) => return Ok(true),
+                Some(libc::ENOENT) => return Ok(false),
+                Some(number) => return Err(refused(DELETING, number)),
+                None => {}
+            }
+        }
+    }
+
     fn ask(&mut self, doing: &'static str, request: impl FnOnce(u32) -> Vec<u8>) -> Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let request = request(self.sequence);
         exchange::send(&self.socket, &request, doing)
-    }
-}
-
-/// `struct nfgenmsg`: family, version `NFNETLINK_V0`, resource id.
-const fn nfgenmsg(family: libc::c_int) -> [u8; 4] {
-    [family as u8, 0, 0, 0]
-}
-
-fn lookup(direction: Direction, tuple: &Tuple, sequence: u32) -> Vec<u8> {
-    let family = if tuple.source.address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let mut request = Request::new(MESSAGE_GET, 0, sequence, &nfgenmsg(family));
-    let which = match direction {
-        Direction::Original => cta::TUPLE_ORIG,
-        Direction::Reply => cta::TUPLE_REPLY,
-    };
-    request.nest(which, |nest| {
-        nest.nest(cta_tuple::IP, |ip| {
-            put_address(ip, tuple.source.address, cta_ip::V4_SRC, cta_ip::V6_SRC);
-            put_address(ip, tuple.destination.address, cta_ip::V4_DST, cta_ip::V6_DST);
-        });
-        nest.nest(cta_tuple::PROTO, |proto| put_selectors(proto, direction, tuple));
-    });
-    if tuple.zone != 0 {
-        request.put(cta::ZONE, &tuple.zone.to_be_bytes());
-    }
-    request.finish()
-}
-
-fn put_address(nest: &mut Request, address: IpAddr, v4: u16, v6: u16) {
-    match address {
-        IpAddr::V4(address) => nest.put(v4, &address.octets()),
-        IpAddr::V6(address) => nest.put(v6, &address.octets()),
-    }
-}
-
-fn put_selectors(nest: &mut Request, direction: Direction, tuple: &Tuple) {
-    nest.put(cta_proto::NUM, &[tuple.protocol.0]);
-    // The id of an ICMP query is at whichever end the query came from.
-    let id = match (tuple.source.selector, tuple.destination.selector) {
-        (Selector::Id(id), _) | (_, Selector::Id(id)) => id,
-        _ => 0,
-    };
-    let icmp = match (tuple.protocol, direction) {
-        // (attributes, type of an echo request or reply)
-        (Protocol::ICMP, Direction::Original) => {
-            Some(((cta_proto::ICMP_ID, cta_proto::ICMP_TYPE, cta_proto::ICMP_CODE), 8))
-        }
-        (Protocol::ICMP, Direction::Reply) => {
-            Some(((cta_proto::ICMP_ID, cta_proto::ICMP_TYPE, cta_proto::ICMP_CODE), 0))
-        }
-        (Protocol::ICMPV6, Direction::Original) => {
-            Some(((cta_proto::ICMPV6_ID, cta_proto::ICMPV6_TYPE, cta_proto::ICMPV6_CODE), 128))
-        }
-        (Protocol::ICMPV6, Direction::Reply) => {
-            Some(((cta_proto::ICMPV6_ID, cta_proto::ICMPV6_TYPE, cta_proto::ICMPV6_CODE), 129))
-        }
-        _ => None,
-    };
-    if let Some(((id_kind, type_kind, code_kind), echo)) = icmp {
-        nest.put(id_kind, &id.to_be_bytes());
-        nest.put(type_kind, &[echo]);
-        nest.put(code_kind, &[0]);
-    } else if let (Some(from), Some(to)) =
-        (tuple.source.selector.number(), tuple.destination.selector.number())
-    {
-        nest.put(cta_proto::SRC_PORT, &from.to_be_bytes());
-        nest.put(cta_proto::DST_PORT, &to.to_be_bytes());
     }
 }

@@ -12,8 +12,16 @@ pub(crate) mod cta {
     pub(crate) const ID: u16 = 12;
     pub(crate) const ZONE: u16 = 18;
     pub(crate) const TIMESTAMP: u16 = 20;
+    /// Linux 5.8.
+    pub(crate) const FILTER: u16 = 25;
     /// Linux 6.14.
     pub(crate) const TIMESTAMP_EVENT: u16 = 27;
+}
+
+/// `enum ctattr_filter`, and one of the flags that it takes (net/netfilter/nf_internals.h).
+pub(crate) mod cta_filter {
+    pub(crate) const ORIG_FLAGS: u16 = 1;
+    pub(crate) const IP_SRC: u32 = 1 << 0;
 }
 
 /// `enum ctattr_tuple`.

@@ -1,10 +1,11 @@
 //! conntrack: what the kernel says about the flows that it tracks.
 //!
 //! [`EventSocket`] hands over datagrams, [`parse()`] turns them into [`Event`]s, [`Dumper`] lists what is
-//! alive.
+//! alive, and deletes.
 
 mod batch;
 mod dump;
+mod encode;
 mod entry;
 mod events;
 pub(crate) mod kernel;

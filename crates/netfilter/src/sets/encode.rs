@@ -17,6 +17,14 @@ const NEST: usize = 65_000;
 /// The shortest timeout that is not rounded to none on a kernel of 100 ticks a second.
 const SHORTEST: Duration = Duration::from_millis(10);
 
+/// A question about a set: a message of that kind, with the attributes that name table and set.
+pub(crate) fn question(kind: u16, flags: u16, sequence: u32, id: &SetId, names: (u16, u16)) -> Vec<u8> {
+    let mut request = Request::new(kind, flags, sequence, &[id.family().number(), 0, 0, 0]);
+    request.put_name(names.0, id.table());
+    request.put_name(names.1, id.set());
+    request.finish()
+}
+
 /// What to do with an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {

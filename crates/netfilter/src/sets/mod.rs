@@ -28,14 +28,14 @@
 //! ```
 
 mod connection;
-mod encode;
+pub(crate) mod encode;
 mod events;
 pub(crate) mod fuzz;
 mod info;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod member;
 mod name;
-mod parse;
+pub(crate) mod parse;
 mod settle;
 
 pub use connection::Sets;

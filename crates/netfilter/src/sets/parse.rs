@@ -41,16 +41,7 @@ impl Listing {
 
     /// Takes in the body of a `NFT_MSG_NEWSETELEM`.
     pub(super) fn take(&mut self, message: &Message<'_>) -> Result<(), ParseError> {
-        let short = ParseError::Short { kind: message.kind, length: message.body.len() };
-        for attribute in Attributes(message.body.get(NFGENMSG..).ok_or(short)?) {
-            let attribute = attribute?;
-            if attribute.kind == list::ELEMENTS {
-                for entry in attribute.nested() {
-                    self.entry(&entry?)?;
-                }
-            }
-        }
-        Ok(())
+        each_element(message, |entry| self.entry(entry))
     }
 
     fn entry(&mut self, entry: &Attribute<'_>) -> Result<(), ParseError> {
@@ -134,7 +125,25 @@ impl Half {
     }
 }
 
-fn value<'a>(attribute: &Attribute<'a>) -> Result<Option<&'a [u8]>, ParseError> {
+/// Hands over each element in the body of a `NFT_MSG_NEWSETELEM`.
+pub(crate) fn each_element(
+    message: &Message<'_>,
+    mut each: impl FnMut(&Attribute<'_>) -> Result<(), ParseError>,
+) -> Result<(), ParseError> {
+    let short = ParseError::Short { kind: message.kind, length: message.body.len() };
+    for attribute in Attributes(message.body.get(NFGENMSG..).ok_or(short)?) {
+        let attribute = attribute?;
+        if attribute.kind == list::ELEMENTS {
+            for entry in attribute.nested() {
+                each(&entry?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a key, or of what a map gives for one.
+pub(crate) fn value<'a>(attribute: &Attribute<'a>) -> Result<Option<&'a [u8]>, ParseError> {
     for inner in attribute.nested() {
         let inner = inner?;
         if inner.kind == element::VALUE {

@@ -12,28 +12,44 @@ pub(super) struct Saved {
     pub(super) untracked: Vec<Untracked>,
 }
 
+/// A rule as it was saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SavedRule<'t> {
+    pub(super) table: &'t str,
+    pub(super) chain: &'t str,
+    /// All of it after `-A`.
+    pub(super) line: &'t str,
+    /// Its words, the chain first.
+    pub(super) words: Vec<&'t str>,
+}
+
+/// The rules of all tables, in their order.
+pub(super) fn rules(text: &str) -> impl Iterator<Item = SavedRule<'_>> {
+    let mut table = "";
+    text.lines().filter_map(move |line| {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name.trim();
+        }
+        let line = line.strip_prefix("-A ")?;
+        let words = words(line);
+        Some(SavedRule { table, chain: words.first()?, line, words })
+    })
+}
+
 /// Reads it; lines of unknown form are left out. `edit` is the program that changes these rules.
 pub(super) fn parse(text: &str, edit: &str, framework: Framework) -> Saved {
     let family = if edit.starts_with("ip6") { "ip6" } else { "ip" };
     let mut saved = Saved::default();
-    let mut table = "";
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('*') {
-            table = name.trim();
-            continue;
-        }
-        let Some(rule) = line.strip_prefix("-A ") else { continue };
-        let words = words(rule);
-        let Some(chain) = words.first() else { continue };
+    for SavedRule { table, chain, line: rule, words } in rules(text) {
         let target = words.windows(2).find(|pair| pair[0] == "-j").map_or("", |pair| pair[1]);
         if table == "nat" && NAT_TARGETS.contains(&target) {
-            match saved.nat.iter_mut().find(|place| place.chain == *chain) {
+            match saved.nat.iter_mut().find(|place| place.chain == chain) {
                 Some(place) => place.rules += 1,
                 None => saved.nat.push(NatPlace {
                     framework,
                     family: family.to_owned(),
                     table: table.to_owned(),
-                    chain: (*chain).to_owned(),
+                    chain: chain.to_owned(),
                     rules: 1,
                 }),
             }

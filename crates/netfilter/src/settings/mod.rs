@@ -10,7 +10,8 @@
 //! `/proc/sys/net` shows the namespace of the thread that opens it, and `/proc/net` that of the process's
 //! first thread: so everything is read on a thread inside the namespace, and the latter through
 //! `/proc/thread-self`. A setting that cannot be read is an error of its own and does not keep the others
-//! from being read.
+//! from being read. What a plan of ports needs
+//! besides is asked by itself: [`source_nat`], [`local_ports`], [`reserved_ports`], [`longest_timeout`], [`refusals`].
 //!
 //! ```no_run
 //! use unmasq_netfilter::netns::Namespace;
@@ -28,17 +29,23 @@ mod error;
 mod iptables;
 mod modules;
 mod nft;
+mod ports;
 mod program;
 mod rules;
+pub mod source_nat;
 mod sysctl;
 mod table;
+mod timeouts;
 
 pub use clock::Clock;
 pub use error::SettingError;
 pub use modules::Presence;
+pub use ports::{local_ports, reserved_ports};
 pub use rules::{Flowtable, Framework, NatPlace, Rules, Untracked};
+pub use source_nat::SourceNat;
 pub use sysctl::Sysctl;
-pub use table::Pressure;
+pub use table::{Pressure, Refusals, refusals};
+pub use timeouts::longest_timeout;
 
 use crate::Result;
 use crate::netns::Namespace;

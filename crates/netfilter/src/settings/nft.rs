@@ -25,11 +25,19 @@ pub(super) struct Families {
     pub(super) ip6: bool,
 }
 
+/// The objects of a listing, such as `{"rule": …}`.
+pub(super) fn objects(text: &str) -> Reading<Vec<Value>> {
+    let refused = |expected| SettingError::value("nft -j list ruleset", text, expected);
+    let mut document: Value = serde_json::from_str(text).map_err(|_| refused("JSON"))?;
+    match document.get_mut("nftables").map(Value::take) {
+        Some(Value::Array(objects)) => Ok(objects),
+        _ => Err(refused("a list named nftables")),
+    }
+}
+
 /// Reads it. Objects of unknown kinds are left out: later versions of nft add some.
 pub(super) fn parse(text: &str) -> Reading<Listing> {
-    let refused = |expected| SettingError::value("nft -j list ruleset", text, expected);
-    let document: Value = serde_json::from_str(text).map_err(|_| refused("JSON"))?;
-    let objects = document["nftables"].as_array().ok_or_else(|| refused("a list named nftables"))?;
+    let objects = objects(text)?;
     let mut listing = Listing::default();
     // A rule that fills a flow table may be listed on either side of it.
     for table in objects.iter().filter_map(|object| object.get("flowtable")) {

@@ -1,6 +1,8 @@
 //! Settings of real namespaces. Needs root.
 
-use unmasq_lab::Lab;
+use std::time::{Duration, Instant};
+
+use unmasq_lab::{Lab, Network, Plan, Server, client};
 
 use super::*;
 
@@ -27,6 +29,58 @@ fn each_namespace_has_its_own_settings() {
     assert!(one.conntrack.is_there() && one.conntrack_netlink.is_there());
     assert_eq!(one.capabilities, Capabilities { net_admin: true, sys_admin: true });
     assert!(one.clock.is_ok());
+}
+
+#[test]
+fn ports_and_timeouts_are_those_of_the_namespace() {
+    let lab = Lab::new().unwrap();
+    let node = lab.node("gw").unwrap();
+    // More than fits into the first bytes of a reader that does not know how much comes.
+    let reserved = "1000-1100,2000,3000-3100,4000,5000-5100,6000,7000-7100,8000-8100";
+    let set = |name: &str, value: &str| {
+        let file = format!("/proc/sys/net/{name}");
+        node.run(|| std::fs::write(&file, value)).unwrap().unwrap();
+    };
+    set("ipv4/ip_local_port_range", "50000 59999");
+    set("ipv4/ip_local_reserved_ports", reserved);
+    let read = || {
+        namespace_of(&node)
+            .run(|| (local_ports().unwrap(), reserved_ports().unwrap(), longest_timeout().unwrap()))
+            .unwrap()
+    };
+    let (local, ports, longest) = read();
+    assert_eq!(local, 50_000..=59_999);
+    assert_eq!((ports.len(), ports[0].clone(), ports[7].clone()), (8, 1000..=1100, 8000..=8100));
+    assert_eq!(longest, Duration::from_secs(432_000));
+    set("ipv4/ip_local_reserved_ports", "\n");
+    set("netfilter/nf_conntrack_tcp_timeout_established", "7200");
+    set("netfilter/nf_conntrack_udp_timeout_stream", "8000");
+    let (_, ports, longest) = read();
+    assert_eq!((ports, longest), (vec![], Duration::from_secs(8000)));
+}
+
+#[test]
+fn flows_that_find_no_port_are_counted() {
+    let network = Network::build(&Lab::new().unwrap(), Plan { rules: vec![], ..Plan::default() }).unwrap();
+    let gateway = namespace_of(&network.gateway);
+    assert_eq!(gateway.run(refusals).unwrap().unwrap(), Refusals::default());
+    let nft = "table ip t {
+          chain post { type nat hook postrouting priority 100; meta l4proto udp snat to 203.0.113.1:5000-5001; }
+        }\n";
+    network.gateway.nft(nft).unwrap();
+    let server = Server::udp(&network.servers, network.server(0, 53)).unwrap();
+    for port in 41_000..41_005 {
+        let socket = client::udp(&network.clients[0], ([0, 0, 0, 0], port).into(), server.address()).unwrap();
+        // Those that find no port are not answered.
+        socket.send(b"x").unwrap();
+    }
+    // The last packet may still be on its way.
+    let start = Instant::now();
+    let refused = || gateway.run(refusals).unwrap().unwrap();
+    while refused().dropped < 3 && start.elapsed() < Duration::from_secs(60) {
+        std::thread::yield_now();
+    }
+    assert_eq!(refused(), Refusals { insert_failed: 3, dropped: 3 });
 }
 
 #[test]

@@ -31,6 +31,24 @@ fn reply(entry: &Entry) -> Tuple {
 }
 
 #[test]
+fn a_dump_of_one_client_has_its_entries_and_no_others() {
+    let network = network();
+    let mut dumper = Dumper::open(&namespace(&network.gateway)).unwrap();
+    let udp = Server::udp(&network.servers, network.server(0, 53)).unwrap();
+    for (client, port) in [(0, 41_001), (1, 41_002), (0, 41_003)] {
+        talk_udp(&network.clients[client], &format!("0.0.0.0:{port}"), udp.address());
+    }
+    ping(&network.clients[0], network.server(1, 0).ip(), 321);
+    let std::net::IpAddr::V4(client) = network.client(0) else { panic!("IPv4") };
+    let mut found = Vec::new();
+    let report = dumper.dump_of(client, |entry| found.push(entry.client.selector)).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, [Selector::Port(41_001), Selector::Port(41_003), Selector::Id(321)]);
+    // The kernel has kept the others back.
+    assert_eq!(report.entries, 3);
+}
+
+#[test]
 fn a_dump_lists_both_families_with_their_start() {
     let network = network();
     let mut dumper = Dumper::open(&namespace(&network.gateway)).unwrap();
@@ -106,5 +124,62 @@ fn a_long_dump_is_whole() {
             .map(|e| e.client)
             .collect();
         assert_eq!(clients.len(), 5000);
+    }
+}
+
+#[test]
+fn an_entry_is_deleted_alone_and_once() {
+    let network = network();
+    let mut dumper = Dumper::open(&namespace(&network.gateway)).unwrap();
+    let udp = Server::udp(&network.servers, network.server(0, 53)).unwrap();
+    let v6 = Server::tcp(&network.servers, network.server_v6(0, 80)).unwrap();
+    talk_udp(&network.clients[0], "0.0.0.0:41021", udp.address());
+    talk_udp(&network.clients[0], "0.0.0.0:41022", udp.address());
+    let connection = client::tcp(&network.clients[1], "[::]:41023".parse().unwrap(), v6.address()).unwrap();
+    client::talk(&connection).unwrap();
+    ping(&network.clients[0], network.server(1, 0).ip(), 321);
+    ping(&network.clients[0], network.server_v6(1, 0).ip(), 654);
+
+    for (protocol, from) in [
+        (Protocol::UDP, Endpoint::with_port(network.client(0), 41_021)),
+        (Protocol::TCP, Endpoint::with_port(network.client_v6(1), 41_023)),
+        (Protocol::ICMP, Endpoint::new(network.client(0), Selector::Id(321))),
+        (Protocol::ICMPV6, Endpoint::new(network.client_v6(0), Selector::Id(654))),
+    ] {
+        let entries = listed(&mut dumper);
+        let is_it = |e: &&Entry| e.protocol == protocol && e.client == from;
+        let entry = *entries.iter().find(is_it).unwrap_or_else(|| panic!("{protocol} {from}: {entries:#?}"));
+        // As if another had come in its place.
+        let predecessor = Entry { id: entry.id.map(|id| id ^ 1), ..entry };
+        assert!(!dumper.delete(&predecessor).unwrap(), "{protocol}");
+        assert!(dumper.find(Direction::Original, &original(&entry)).unwrap().is_some(), "{protocol}");
+        assert!(dumper.delete(&entry).unwrap(), "{protocol}");
+        assert!(!dumper.delete(&entry).unwrap(), "{protocol}");
+        let rest = listed(&mut dumper);
+        assert!(!rest.iter().any(|e| is_it(&e)), "{protocol} {rest:#?}");
+    }
+    let rest = listed(&mut dumper);
+    let other = Endpoint::with_port(network.client(0), 41_022);
+    assert!(rest.iter().any(|entry| entry.client == other), "{rest:#?}");
+}
+
+#[test]
+fn entries_of_other_protocols_and_queries_are_deleted_too() {
+    let node = Lab::new().unwrap().node("gw").unwrap();
+    let mut dumper = Dumper::open(&namespace(&node)).unwrap();
+    let insert = |words: &str| {
+        let words = format!("conntrack -I -s 10.0.0.2 -d 198.51.100.7 --timeout 600 {words}");
+        node.exec(&words.split(' ').collect::<Vec<_>>()).unwrap();
+    };
+    insert("-p sctp --sport 1000 --dport 2000 --state ESTABLISHED --orig-vtag 1 --reply-vtag 2");
+    insert("-p icmp --icmp-type 13 --icmp-code 0 --icmp-id 77");
+    insert("-p udp --sport 1000 --dport 2000 --orig-zone 5");
+    insert("-p udp --sport 1000 --dport 2000 --zone 6");
+    insert("-p gre --srckey 7 --dstkey 8");
+    let entries = listed(&mut dumper);
+    assert_eq!(entries.len(), 5, "{entries:#?}");
+    for (entry, left) in entries.iter().zip((0..5).rev()) {
+        assert!(dumper.delete(entry).unwrap(), "{entry:#?}");
+        assert_eq!(listed(&mut dumper).len(), left);
     }
 }

@@ -57,6 +57,7 @@ fn the_corpus_and_mutations_of_it_are_answered() {
         ("conntrack", fuzz::conntrack as fn(&[u8])),
         ("addresses", fuzz::addresses),
         ("sets", fuzz::fuzz_sets),
+        ("nflog", fuzz::nflog),
     ] {
         let files = corpus(target);
         assert!(files.len() >= 5, "{target}: {} files", files.len());
