@@ -1,13 +1,103 @@
-//! The page: Prometheus' text exposition format, version 0.0.4.
+//! What a watch counts, for Prometheus: values that the engine renews in batches.
+//!
+//! The labels come from the configuration and from closed lists (reasons, outcomes), never from a log line, so that an
+//! attacker cannot grow the page.
 
-use std::fmt::Write;
+use unmasq_metrics::{Gauge, Histogram, Labelled, Page, Total};
 
-use super::{Gauge, Histogram, Labelled, Metrics, Total};
+/// All that is counted. Shared by an `Arc`; each value may be written from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Entries read. `source`.
+    pub entries: Labelled<1>,
+    /// Entries that no step handled.
+    pub unhandled: Total,
+    /// Entries cut because they were longer than the limit. `source`.
+    pub oversized: Labelled<1>,
+    /// Entries that could not be decoded. `source`.
+    pub undecodable: Labelled<1>,
+    /// Seconds between now and the entry read last. `source`.
+    pub lag: Labelled<1>,
+    /// Entries for which a step was passed. `chain`, `step`.
+    pub step_seen: Labelled<2>,
+    /// Entries that a filter let through, or that an action handled. `chain`, `step`.
+    pub step_matched: Labelled<2>,
+    /// Errors of a step. `chain`, `step`.
+    pub step_errors: Labelled<2>,
+    /// Entries that wait for their client now.
+    pub waits: Gauge,
+    /// Waits that have ended. `outcome`: corrected, passed, skipped, overflow.
+    pub waits_ended: Labelled<1>,
+    /// Keys that counters hold now. `counter`.
+    pub counters: Labelled<1>,
+    /// Keys that were given up to keep a counter within its memory. `counter`.
+    pub counters_evicted: Labelled<1>,
+    /// Elements wanted in a set now. `set`.
+    pub bans: Labelled<1>,
+    /// Bans ordered. `set`.
+    pub bans_ordered: Labelled<1>,
+    /// Elements that the kernel refused. `set`.
+    pub bans_failed: Labelled<1>,
+    /// Elements that somebody else had removed and that were put back. `set`.
+    pub bans_mended: Labelled<1>,
+    /// Bans that the guard refused. `reason`.
+    pub refusals: Labelled<1>,
+    /// Mails: `state` is queued, sent, failed or dropped.
+    pub mails: Labelled<1>,
+    /// Mails on disk that wait to be sent.
+    pub mails_waiting: Gauge,
+    /// Log entries that were written, or lost because the log took none. `state`: written, lost.
+    pub log: Labelled<1>,
+    /// Commits of the state.
+    pub commits: Total,
+    /// Seconds that a commit took.
+    pub commit_seconds: Histogram,
+    /// Seconds from an entry's own time to the kernel's word that its ban is in force.
+    pub log_to_kernel: Histogram,
+    /// Questions to the book. `outcome`: found, unknown, timeout, refused.
+    pub book: Labelled<1>,
+    /// Reloads of the configuration. `outcome`: done, refused.
+    pub reloads: Labelled<1>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        // From the kernel's millisecond to the slowest that is still of use.
+        let latencies = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 30.0];
+        Self {
+            entries: Labelled::new(["source"]),
+            unhandled: Total::default(),
+            oversized: Labelled::new(["source"]),
+            undecodable: Labelled::new(["source"]),
+            lag: Labelled::new(["source"]),
+            step_seen: Labelled::new(["chain", "step"]),
+            step_matched: Labelled::new(["chain", "step"]),
+            step_errors: Labelled::new(["chain", "step"]),
+            waits: Gauge::default(),
+            waits_ended: Labelled::new(["outcome"]),
+            counters: Labelled::new(["counter"]),
+            counters_evicted: Labelled::new(["counter"]),
+            bans: Labelled::new(["set"]),
+            bans_ordered: Labelled::new(["set"]),
+            bans_failed: Labelled::new(["set"]),
+            bans_mended: Labelled::new(["set"]),
+            refusals: Labelled::new(["reason"]),
+            mails: Labelled::new(["state"]),
+            mails_waiting: Gauge::default(),
+            log: Labelled::new(["state"]),
+            commits: Total::default(),
+            commit_seconds: Histogram::new(latencies),
+            log_to_kernel: Histogram::new(latencies),
+            book: Labelled::new(["outcome"]),
+            reloads: Labelled::new(["outcome"]),
+        }
+    }
+}
 
 impl Metrics {
     /// The page as it is now.
     pub fn render(&self) -> String {
-        let mut page = Page(String::with_capacity(4096));
+        let mut page = Page::new("unmasq_watch");
         page.totals("entries_total", "Entries read", &self.entries);
         page.total("entries_unhandled_total", "Entries that no step handled", &self.unhandled);
         page.totals("entries_oversized_total", "Entries cut to the longest allowed", &self.oversized);
@@ -33,69 +123,8 @@ impl Metrics {
         page.histogram("log_to_kernel_seconds", "From an entry to its ban in force", &self.log_to_kernel);
         page.totals("book_questions_total", "Questions to the book", &self.book);
         page.totals("reloads_total", "Reloads of the configuration", &self.reloads);
-        page.0
+        page.into_text()
     }
-}
-
-struct Page(String);
-
-impl Page {
-    fn head(&mut self, name: &str, help: &str, kind: &str) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.0, "# HELP unmasq_watch_{name} {help}\n# TYPE unmasq_watch_{name} {kind}\n");
-    }
-
-    fn number(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "unmasq_watch_{name}{labels} {value}");
-    }
-
-    fn total(&mut self, name: &str, help: &str, value: &Total) {
-        self.head(name, help, "counter");
-        self.number(name, "", value.value());
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: &Gauge) {
-        self.head(name, help, "gauge");
-        self.number(name, "", value.value());
-    }
-
-    fn totals<const N: usize>(&mut self, name: &str, help: &str, values: &Labelled<N>) {
-        self.family(name, help, "counter", values);
-    }
-
-    fn gauges<const N: usize>(&mut self, name: &str, help: &str, values: &Labelled<N>) {
-        self.family(name, help, "gauge", values);
-    }
-
-    fn family<const N: usize>(&mut self, name: &str, help: &str, kind: &str, values: &Labelled<N>) {
-        self.head(name, help, kind);
-        values.each(|labels, value| {
-            let mut text = String::new();
-            for (index, (label, value)) in values.names.iter().zip(labels).enumerate() {
-                let opening = if index == 0 { '{' } else { ',' };
-                let _ = write!(text, "{opening}{label}=\"{}\"", escaped(value));
-            }
-            text.push('}');
-            self.number(name, &text, value);
-        });
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.head(name, help, "histogram");
-        let cumulated = histogram.cumulated();
-        let all = cumulated.last().copied().unwrap_or_default();
-        for (limit, count) in histogram.limits.iter().zip(&cumulated) {
-            self.number(&format!("{name}_bucket"), &format!("{{le=\"{limit}\"}}"), count);
-        }
-        self.number(&format!("{name}_bucket"), "{le=\"+Inf\"}", all);
-        self.number(&format!("{name}_sum"), "", histogram.seconds());
-        self.number(&format!("{name}_count"), "", all);
-    }
-}
-
-/// A label's value: the format knows three escapes, and any other character as itself.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -46,12 +46,13 @@ impl Gauge {
 /// Numbers told apart by `N` labels. A look-up locks and compares texts: for batches, not for each entry.
 #[derive(Debug)]
 pub struct Labelled<const N: usize> {
-    pub(super) names: [&'static str; N],
+    pub(crate) names: [&'static str; N],
     values: Mutex<BTreeMap<[Box<str>; N], f64>>,
 }
 
 impl<const N: usize> Labelled<N> {
-    pub(super) fn new(names: [&'static str; N]) -> Self {
+    /// With these labels, and no number yet.
+    pub fn new(names: [&'static str; N]) -> Self {
         Self { names, values: Mutex::default() }
     }
 
@@ -75,7 +76,7 @@ impl<const N: usize> Labelled<N> {
         self.values.lock().clear();
     }
 
-    pub(super) fn each(&self, mut visit: impl FnMut(&[Box<str>; N], f64)) {
+    pub(crate) fn each(&self, mut visit: impl FnMut(&[Box<str>; N], f64)) {
         for (labels, value) in &*self.values.lock() {
             visit(labels, *value);
         }
@@ -86,14 +87,15 @@ impl<const N: usize> Labelled<N> {
 #[derive(Debug)]
 pub struct Histogram {
     /// Upper limits of the buckets in seconds, rising.
-    pub(super) limits: &'static [f64],
+    pub(crate) limits: &'static [f64],
     /// One more than limits: the last is of what is above them all.
     buckets: Vec<AtomicU64>,
     nanoseconds: AtomicU64,
 }
 
 impl Histogram {
-    pub(super) fn new(limits: &'static [f64]) -> Self {
+    /// With buckets up to these limits in seconds, rising, and one above them.
+    pub fn new(limits: &'static [f64]) -> Self {
         let buckets = (0..=limits.len()).map(|_| AtomicU64::new(0)).collect();
         Self { limits, buckets, nanoseconds: AtomicU64::new(0) }
     }
@@ -108,7 +110,7 @@ impl Histogram {
     }
 
     /// How many were at most as long as each limit; the last is of all.
-    pub(super) fn cumulated(&self) -> Vec<u64> {
+    pub(crate) fn cumulated(&self) -> Vec<u64> {
         let mut sum = 0;
         let mut add = |bucket: &AtomicU64| {
             sum += bucket.load(Ordering::Relaxed);
@@ -117,7 +119,7 @@ impl Histogram {
         self.buckets.iter().map(&mut add).collect()
     }
 
-    pub(super) fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64()
     }
 }

@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Metrics;
-
 /// Callers served at once; more are turned away.
 const MOST_CALLERS: usize = 8;
 /// How long a caller may take for its request, and again for our answer, however it dribbles.
@@ -26,6 +24,9 @@ pub struct ServerError {
     pub source: io::Error,
 }
 
+/// What makes the page.
+type MakePage = dyn Fn() -> String + Send + Sync;
+
 /// A thread that gives the page out. Dropped, it stops.
 #[derive(Debug)]
 pub struct Server {
@@ -35,8 +36,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Offers the page at this address. Port 0 takes a free one.
-    pub fn start(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self, ServerError> {
+    /// Offers a page at this address, made anew for each caller. Port 0 takes a free one.
+    pub fn start(
+        address: SocketAddr,
+        page: impl Fn() -> String + Send + Sync + 'static,
+    ) -> Result<Self, ServerError> {
         let failed = |source| ServerError { address, source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -44,7 +48,7 @@ impl Server {
         let seen = Arc::clone(&stop);
         let thread = thread::Builder::new()
             .name("metrics".to_owned())
-            .spawn(move || accept(&listener, &metrics, &seen))
+            .spawn(move || accept(&listener, &(Arc::new(page) as Arc<MakePage>), &seen))
             .map_err(failed)?;
         Ok(Self { address, stop, thread: Some(thread) })
     }
@@ -67,7 +71,7 @@ impl Drop for Server {
     }
 }
 
-fn accept(listener: &TcpListener, metrics: &Arc<Metrics>, stop: &AtomicBool) {
+fn accept(listener: &TcpListener, page: &Arc<MakePage>, stop: &AtomicBool) {
     let callers = Arc::new(AtomicUsize::new(0));
     loop {
         let accepted = listener.accept();
@@ -83,10 +87,10 @@ fn accept(listener: &TcpListener, metrics: &Arc<Metrics>, stop: &AtomicBool) {
             callers.fetch_sub(1, Ordering::AcqRel);
             continue;
         }
-        let (metrics, taken) = (Arc::clone(metrics), Arc::clone(&callers));
+        let (page, taken) = (Arc::clone(page), Arc::clone(&callers));
         let spawned = thread::Builder::new().name("metrics-conn".to_owned()).spawn(move || {
             // A caller that went away or fell silent concerns nobody.
-            let _ = serve(stream, &metrics);
+            let _ = serve(stream, &*page);
             taken.fetch_sub(1, Ordering::AcqRel);
         });
         if spawned.is_err() {
@@ -95,14 +99,14 @@ fn accept(listener: &TcpListener, metrics: &Arc<Metrics>, stop: &AtomicBool) {
     }
 }
 
-fn serve(mut stream: TcpStream, metrics: &Metrics) -> io::Result<()> {
+fn serve(mut stream: TcpStream, page: &MakePage) -> io::Result<()> {
     let head = read_head(&mut stream)?;
     let line = head.lines().next().unwrap_or_default();
     let mut words = line.split_ascii_whitespace();
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let path = path.split('?').next().unwrap_or_default();
     let (status, kind, body) = match (method, path) {
-        ("GET", "/metrics") => ("200 OK", "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+        ("GET", "/metrics") => ("200 OK", "text/plain; version=0.0.4; charset=utf-8", page()),
         ("GET", _) => ("404 Not Found", "text/plain", "the page is /metrics\n".to_owned()),
         _ => ("405 Method Not Allowed", "text/plain", "only GET\n".to_owned()),
     };
@@ -144,11 +148,17 @@ fn left(until: Instant) -> io::Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Page, Total};
 
-    fn start() -> (Server, Arc<Metrics>) {
-        let metrics = Arc::new(Metrics::default());
-        let server = Server::start(([127, 0, 0, 1], 0).into(), Arc::clone(&metrics)).unwrap();
-        (server, metrics)
+    fn start() -> (Server, Arc<Total>) {
+        let total = Arc::new(Total::default());
+        let shown = Arc::clone(&total);
+        let page = move || {
+            let mut page = Page::new("test");
+            page.total("entries_total", "Entries", &shown);
+            page.into_text()
+        };
+        (Server::start(([127, 0, 0, 1], 0).into(), page).unwrap(), total)
     }
 
     fn ask(server: &Server, request: &str) -> String {
@@ -161,11 +171,11 @@ mod tests {
 
     #[test]
     fn the_page_is_given_to_who_asks_for_it_and_nothing_else_is() {
-        let (server, metrics) = start();
-        metrics.entries.add(["journal"], 5);
+        let (server, total) = start();
+        total.add(5);
         let answer = ask(&server, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        assert!(answer.contains("unmasq_watch_entries_total{source=\"journal\"} 5\n"), "{answer}");
+        assert!(answer.contains("test_entries_total 5\n"), "{answer}");
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
         assert!(ask(&server, "GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
@@ -174,7 +184,7 @@ mod tests {
 
     #[test]
     fn silent_callers_take_their_places_and_no_more() {
-        let (server, _metrics) = start();
+        let (server, _) = start();
         let silent: Vec<TcpStream> =
             (0..MOST_CALLERS).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
         // Accepted in their order, so the next is one too many: it is closed without a word.
