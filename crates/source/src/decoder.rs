@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
+use memchr::memmem::Finder;
 use unmasq_entry::format::{Context, Format, Parser, Record};
 use unmasq_entry::{Entry, Fields};
 use unmasq_flow::Timestamp;
@@ -38,6 +39,8 @@ pub(crate) struct Decoder {
     pub(crate) records: Records,
     pub(crate) meter: Meter,
     parser: Parser,
+    /// Lines without any of these are passed over: the text, and the escape that could stand for a part of it.
+    needles: Option<[Finder<'static>; 2]>,
 }
 
 /// Counts, and what is to be told.
@@ -103,7 +106,14 @@ impl Decoder {
             records: Records::new(format, 0, 0),
             meter: Meter::new(name),
             parser: Parser::new(format, context),
+            needles: None,
         }
+    }
+
+    /// Passes over the lines that have this text nowhere, undecoded. A line with an escape of JSON's could have it in
+    /// another spelling, and is decoded.
+    pub(crate) fn set_containing(&mut self, text: Option<&str>) {
+        self.needles = text.map(|text| [Finder::new(text).into_owned(), Finder::new(b"\\u")]);
     }
 
     /// Fills the entry with the next record that can be decoded; false: there is none. Hot.
@@ -117,6 +127,12 @@ impl Decoder {
             }
             // A journal record that is too long is passed over as a whole.
             if found.record.bytes().is_empty() {
+                continue;
+            }
+            let bytes = found.record.bytes();
+            if let Some(needles) = &self.needles
+                && needles.iter().all(|needle| needle.find(bytes).is_none())
+            {
                 continue;
             }
             if self.meter.parse(&mut self.parser, found.record, place, entry, fields) {

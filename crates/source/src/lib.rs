@@ -1,4 +1,4 @@
-//! Where log entries come from: journals, followed files, syslog sockets, standard input.
+//! Where log entries come from: journals, followed files, syslog sockets, standard input, and packets of SSH connections.
 //!
 //! ```text
 //!  bytes ──► Records (cut at line ends, or where a journal record ends) ──► format::Parser ──► Entry
@@ -34,6 +34,7 @@ pub mod merge;
 mod once;
 mod position;
 mod records;
+pub mod sensor;
 mod stdin;
 mod syslog;
 
@@ -192,6 +193,14 @@ pub enum SourceError {
         address: String,
         /// The kernel's reason.
         source: io::Error,
+    },
+    /// Packets cannot be captured (any more).
+    #[error("{name}")]
+    Capture {
+        /// The source's name.
+        name: String,
+        /// The reason, with the remedy.
+        source: unmasq_netfilter::Error,
     },
     /// A position of another kind of source.
     #[error(

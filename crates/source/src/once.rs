@@ -67,6 +67,13 @@ impl Once {
         })
     }
 
+    /// As [`Followed::containing`](crate::Followed::containing).
+    #[must_use]
+    pub fn containing(mut self, text: Option<&str>) -> Self {
+        self.decoder.set_containing(text);
+        self
+    }
+
     /// The format given, or found.
     pub fn format(&self) -> Format {
         self.format

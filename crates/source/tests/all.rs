@@ -2,6 +2,7 @@
 
 mod support;
 
+mod containing;
 mod follow;
 mod formats;
 mod haproxy;

@@ -113,6 +113,14 @@ impl Followed {
         Ok(followed)
     }
 
+    /// Passes over lines without this text, undecoded; for JSON, where `text` has letters, digits, `_`, `-` and `.` only. `None`: none
+    /// are.
+    #[must_use]
+    pub fn containing(mut self, text: Option<&str>) -> Self {
+        self.decoder.set_containing(text);
+        self
+    }
+
     fn start_head(&mut self) {
         // Should the file come only later, and be renamed before it is seen: what is written from now on is new.
         let written = Timestamp::now().as_nanos() - TICK_NANOS;

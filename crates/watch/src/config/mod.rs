@@ -56,7 +56,7 @@ pub use settings::{
     BanConfig, BookAddress, BookConfig, Conntrack, ControlConfig, EscalationConfig, GuardConfig,
     LimitsConfig, LogConfig, ReportConfig,
 };
-pub use sources::{JournalPlace, RecordFormat, SourceConfig, SyslogSocket};
+pub use sources::{JournalPlace, RecordFormat, SensorPlace, SourceConfig, SyslogSocket};
 
 use section::{Reading, Section};
 
@@ -292,7 +292,9 @@ fn read(root: &Spanned<Node>, defaults: &Defaults, reading: &mut Reading) -> Con
              { journal = { namespace = \"name\" } }, { file = \"/path\", format = \"syslog\" }, { syslog = \
              \"udp://127.0.0.1:514\" } (or \"tcp://…\", \"unix:/path\"), { stdin = \"plain\" }. Formats: \
              \"syslog\" (the default of a file), \"plain\", \"json\" (an object a line), \"journal-export\", \
-             \"journal-json\".",
+             \"journal-json\". Beside a file, from_start = true reads one that was never read from its first record, and \
+             containing = \"software_version\" passes over lines of JSON without that text. { sensor = { nflog = 5 } } or \
+             { sensor = { interface = \"eth0\", ports = [22] } } sees SSH connections begin; see docs/sense-ssh.md.",
             sources::read,
         ),
         skew: top.value(

@@ -9,6 +9,7 @@ use unmasq_diagnostic::Problem;
 use super::form::{self, not};
 use super::node::Node;
 use super::section::{Refused, Section, cut};
+use crate::journal_log::Level;
 
 /// A year has 365 days here: no limit that anybody needs.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -126,6 +127,10 @@ pub struct LogConfig {
     pub identifier: String,
     /// Into the journal or syslog; else to standard error.
     pub journal: bool,
+    /// Into this file, in place of both.
+    pub file: Option<PathBuf>,
+    /// What is less grave is not written.
+    pub level: Level,
 }
 
 /// The control socket.
@@ -403,6 +408,18 @@ impl LogConfig {
                 "true",
                 "Into the journal, or syslog where there is none; false for standard error.",
                 form::flag,
+            ),
+            file: keys.optional(
+                "file",
+                r#""/var/log/unmasq.log""#,
+                "Into this file, in place of both: time, identifier, level and message, a line each. SIGHUP opens it anew.",
+                form::path,
+            ),
+            level: keys.value(
+                "level",
+                r#""DEBUG""#,
+                "What is less grave than this is not written: \"ERR\", \"WARNING\", \"NOTICE\", \"INFO\", \"DEBUG\" and so on.",
+                form::choice(&Level::NAMES),
             ),
         };
         keys.close();

@@ -18,6 +18,17 @@ pub enum SourceConfig {
         path: PathBuf,
         /// What its records are.
         format: RecordFormat,
+        /// A file that was never read is read from its first record, not from what is written next.
+        from_start: bool,
+        /// Only lines with this text are looked at, of a file of JSON objects.
+        containing: Option<String>,
+    },
+    /// A sensor of SSH connections.
+    Sensor {
+        /// Where packets are captured.
+        place: SensorPlace,
+        /// The servers' ports; empty for any.
+        ports: Vec<u16>,
     },
     /// A syslog socket that we listen on.
     Syslog(SyslogSocket),
@@ -37,6 +48,15 @@ pub enum JournalPlace {
     Directory(PathBuf),
     /// A namespace's.
     Namespace(String),
+}
+
+/// Where a sensor captures packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SensorPlace {
+    /// What rules log to this netlink group.
+    Nflog(u16),
+    /// What passes this interface.
+    Interface(String),
 }
 
 /// A syslog socket.
@@ -75,7 +95,10 @@ const FORMATS: [(&str, RecordFormat); 5] = [
 ];
 
 /// The kinds of source, by their key.
-const KINDS: [&str; 4] = ["journal", "file", "syslog", "stdin"];
+const KINDS: [&str; 5] = ["journal", "file", "syslog", "stdin", "sensor"];
+
+/// Most ports of a sensor.
+const MOST_PORTS: usize = 32;
 
 /// A list of sources.
 pub(super) fn read(value: &Node) -> Result<Vec<SourceConfig>, Refused> {
@@ -97,12 +120,12 @@ fn source(value: &Node) -> Result<SourceConfig, Refused> {
         return Err(match entries.first() {
             Some((key, _)) => {
                 let advice = nearest(&key.value, KINDS.into_iter()).map_or_else(
-                    || "a source has one of journal, file, syslog, stdin".to_owned(),
+                    || "a source has one of journal, file, syslog, stdin, sensor".to_owned(),
                     |meant| format!("did you mean {meant:?}?"),
                 );
                 Refused::at(&key.span, format!("no such kind of source; {advice}"))
             }
-            None => "a source has one of journal, file, syslog, stdin".into(),
+            None => "a source has one of journal, file, syslog, stdin, sensor".into(),
         });
     };
     if let Some((other, _)) = kinds.next() {
@@ -111,9 +134,9 @@ fn source(value: &Node) -> Result<SourceConfig, Refused> {
             format!("the source has {:?} already; make it another source", kind.value),
         ));
     }
-    let has_format = kind.value == "file";
+    let beside: &[&str] = if kind.value == "file" { &["format", "from_start", "containing"] } else { &[] };
     for (key, _) in entries {
-        if key.value != kind.value && !(has_format && key.value == "format") {
+        if key.value != kind.value && !beside.contains(&key.value.as_str()) {
             let message =
                 format!("unknown key {:?} beside {:?}", super::section::cut(&key.value), kind.value);
             return Err(Refused::at(&key.span, message));
@@ -124,15 +147,100 @@ fn source(value: &Node) -> Result<SourceConfig, Refused> {
         "journal" => journal(&given.value).map(SourceConfig::Journal).map_err(within),
         "file" => {
             let path = form::path(&given.value).map_err(within)?;
-            let format = value.find("format").map_or(Ok(RecordFormat::Syslog), |format| {
-                form::choice(&FORMATS)(&format.value).map_err(|refused| refused.within(&format.span))
-            })?;
-            Ok(SourceConfig::File { path, format })
+            let format =
+                beside_file(value, "format", form::choice(&FORMATS))?.unwrap_or(RecordFormat::Syslog);
+            let from_start = beside_file(value, "from_start", form::flag)?.unwrap_or(false);
+            let containing = beside_file(value, "containing", plain_text)?;
+            if containing.is_some() && format != RecordFormat::JsonLines {
+                return Err("\"containing\" is for a file of format \"json\" only; take it away".into());
+            }
+            Ok(SourceConfig::File { path, format, from_start, containing })
         }
+        "sensor" => sensor(&given.value).map_err(within),
         "syslog" => syslog(&given.value).map(SourceConfig::Syslog).map_err(within),
         _ => {
             form::choice(&FORMATS)(&given.value).map(|format| SourceConfig::Stdin { format }).map_err(within)
         }
+    }
+}
+
+/// What stands beside the file.
+fn beside_file<T>(
+    source: &Node,
+    key: &str,
+    read: impl Fn(&Node) -> Result<T, Refused>,
+) -> Result<Option<T>, Refused> {
+    let given = source.find(key);
+    given.map(|given| read(&given.value).map_err(|refused| refused.within(&given.span))).transpose()
+}
+
+/// A text that JSON has no second way to write, but for escapes of any character.
+fn plain_text(value: &Node) -> Result<String, Refused> {
+    let text = form::text(value)?;
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+        return Ok(text);
+    }
+    Err(format!("{:?} is not made of letters, digits, '_', '-' and '.'", super::section::cut(&text)).into())
+}
+
+fn sensor(value: &Node) -> Result<SourceConfig, Refused> {
+    const WANTED: &str = "a sensor has an \"nflog\" group or an \"interface\", and maybe \"ports\"";
+    let Node::Map(entries) = value else {
+        return Err(not(value, "{ nflog = 5 } or { interface = \"eth0\" }"));
+    };
+    let (mut place, mut ports) = (None, None);
+    for (key, given) in entries {
+        let within = |refused: Refused| refused.within(&given.span);
+        match key.value.as_str() {
+            "nflog" | "interface" if place.is_some() => {
+                return Err(Refused::at(
+                    &key.span,
+                    "a sensor has one place; make it another source".to_owned(),
+                ));
+            }
+            "nflog" => {
+                let group = form::integer(0..=u16::MAX)(&given.value).map_err(within)?;
+                place = Some(SensorPlace::Nflog(group));
+            }
+            "interface" => {
+                place = Some(SensorPlace::Interface(interface(&given.value).map_err(within)?));
+            }
+            "ports" => {
+                let list =
+                    form::list(&given.value, "a list of ports, such as [22],", form::integer(1..=u16::MAX));
+                let list = list.map_err(within)?;
+                if list.len() > MOST_PORTS {
+                    return Err(Refused::at(&given.span, format!("a sensor has at most {MOST_PORTS} ports")));
+                }
+                ports = Some(list);
+            }
+            other => {
+                let message = format!("unknown key {:?}; {WANTED}", super::section::cut(other));
+                return Err(Refused::at(&key.span, message));
+            }
+        }
+    }
+    let place = place.ok_or(WANTED)?;
+    // The rule that logs to a group has chosen already.
+    let ports = ports.unwrap_or_else(|| match place {
+        SensorPlace::Nflog(_) => Vec::new(),
+        SensorPlace::Interface(_) => vec![22],
+    });
+    Ok(SourceConfig::Sensor { place, ports })
+}
+
+/// `IFNAMSIZ` of linux/if.h, its final NUL included.
+const LONGEST_INTERFACE: usize = 16;
+
+fn interface(value: &Node) -> Result<String, Refused> {
+    let name = form::text(value)?;
+    let is_name = name.len() < LONGEST_INTERFACE
+        && !name.contains(['/', ':', '\0'])
+        && !name.contains(char::is_whitespace);
+    if is_name {
+        Ok(name)
+    } else {
+        Err(format!("{:?} cannot name an interface", super::section::cut(&name)).into())
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
+use crate::journal_log::Level;
 
 fn parse(text: &str, spelling: Spelling) -> Result<Loaded, String> {
     let name = match spelling {
@@ -204,8 +205,18 @@ fn every_key_is_read() {
         ],
         sources: vec![
             SourceConfig::Journal(JournalPlace::Directory("/var/log/journal/remote".into())),
-            SourceConfig::File { path: "/var/log/auth.log".into(), format: RecordFormat::Syslog },
-            SourceConfig::File { path: "/var/log/suricata/eve.json".into(), format: RecordFormat::JsonLines },
+            SourceConfig::File {
+                path: "/var/log/auth.log".into(),
+                format: RecordFormat::Syslog,
+                from_start: false,
+                containing: None,
+            },
+            SourceConfig::File {
+                path: "/var/log/suricata/eve.json".into(),
+                format: RecordFormat::JsonLines,
+                from_start: false,
+                containing: None,
+            },
             SourceConfig::Syslog(SyslogSocket::Udp("[::]:514".parse().unwrap())),
             SourceConfig::Syslog(SyslogSocket::Unix("/run/unmasq/log".into())),
             SourceConfig::Stdin { format: RecordFormat::JournalExport },
@@ -262,7 +273,7 @@ fn every_key_is_read() {
         },
         limits: LimitsConfig { counters: 10, raises: 20, captures: 30, waits: 40, bans: 50 },
         metrics: Some("127.0.0.1:9464".parse().unwrap()),
-        log: LogConfig { identifier: "pyruse".into(), journal: false },
+        log: LogConfig { identifier: "pyruse".into(), journal: false, file: None, level: Level::Debug },
         control: ControlConfig { socket: "/run/w.sock".into(), group: Some("adm".into()), mode: 0o600 },
     };
     assert_eq!(read, expected);
@@ -517,6 +528,16 @@ fn a_wrong_value_says_what_would_be_right() {
         ("sources = [{ syslog = \"udp://localhost\" }]", "udp://127.0.0.1:514"),
         ("sources = [{ stdin = \"plain\" }, { stdin = \"json\" }]", "one source only"),
         ("sources = [{ stdin = \"plain\", format = \"json\" }]", "beside \"stdin\""),
+        ("sources = [{ file = \"/l\", from_start = 1 }]", "true or false"),
+        ("sources = [{ file = \"/l\", containing = \"ssh\" }]", "\"json\" only"),
+        ("sources = [{ file = \"/l\", format = \"json\", containing = \"a\\\"b\" }]", "letters, digits"),
+        ("sources = [{ sensor = true }]", "{ nflog = 5 }"),
+        ("sources = [{ sensor = {} }]", "an \"nflog\" group or an \"interface\""),
+        ("sources = [{ sensor = { nflog = 70000 } }]", "65535"),
+        ("sources = [{ sensor = { interface = \"a/b\" } }]", "cannot name an interface"),
+        ("sources = [{ sensor = { nflog = 1, interface = \"a\" } }]", "one place"),
+        ("sources = [{ sensor = { nflog = 1, ports = [0] } }]", "ports"),
+        ("sources = [{ sensor = { nflog = 1, port = [22] } }]", "unknown key \"port\""),
         ("\"8bit-message-encoding\" = \"koi8\"", "is not one of"),
         ("metrics = \"9464\"", "an address and a port"),
         ("book = \"gateway:7443\"", "tls://host:port"),

@@ -4,11 +4,13 @@
 //!  Record ──► Log ──► journald's native socket      all bytes kept, fields UNMASQ_CHAIN and UNMASQ_STEP
 //!              │  or  /dev/log (RFC 3164)           one line, controls made visible
 //!              │  or  standard error                likewise
+//!              │  or  a file                        likewise, with time, identifier and level in front
 //!              └─ a socket that is full: a small queue, tried again by `flush`; what does not fit is counted
 //! ```
 //!
 //! Nothing here blocks: an engine that waited for journald, which may wait for a disk, would lose entries.
 
+mod file;
 mod native;
 mod syslog;
 
@@ -96,6 +98,8 @@ pub enum Target {
     Syslog(PathBuf),
     /// Standard error.
     Stderr,
+    /// A file that is written on; standard error where it cannot be.
+    File(PathBuf),
 }
 
 /// What became of entries.
@@ -116,6 +120,9 @@ pub struct Log {
     /// In the order of preference; empty for standard error alone.
     targets: Vec<(Kind, PathBuf)>,
     link: Option<Link>,
+    file: Option<std::fs::File>,
+    /// What is less grave is not written.
+    level: Level,
     /// Before this, an absent daemon is not looked for.
     next_look: Option<Instant>,
     queue: VecDeque<Vec<u8>>,
@@ -155,12 +162,22 @@ impl Log {
             Target::Any => vec![(Kind::Native, NATIVE.into()), (Kind::Syslog, SYSLOG.into())],
             Target::Journal(path) => vec![(Kind::Native, path.clone())],
             Target::Syslog(path) => vec![(Kind::Syslog, path.clone())],
-            Target::Stderr => Vec::new(),
+            Target::Stderr | Target::File(_) => Vec::new(),
+        };
+        let file = match target {
+            Target::File(path) => file::open(path)
+                .inspect_err(|error| {
+                    eprintln!("unmasq: {}: cannot be written: {error}; standard error is", path.display());
+                })
+                .ok(),
+            Target::Any | Target::Journal(_) | Target::Syslog(_) | Target::Stderr => None,
         };
         let mut log = Self {
             identifier: identifier.chars().filter(|c| !c.is_control() && !c.is_whitespace()).collect(),
             targets,
             link: None,
+            file,
+            level: Level::Debug,
             next_look: None,
             queue: VecDeque::new(),
             queued_bytes: 0,
@@ -171,8 +188,18 @@ impl Log {
         log
     }
 
+    /// Writes nothing that is less grave.
+    #[must_use]
+    pub fn at_least(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
     /// Where entries go now, for messages.
     pub fn goes_to(&self) -> &'static str {
+        if self.file.is_some() {
+            return "a file";
+        }
         match self.link.as_ref().map(|link| link.kind) {
             Some(Kind::Native) => "the journal",
             Some(Kind::Syslog) => "syslog",
@@ -182,8 +209,18 @@ impl Log {
 
     /// Writes an entry, or puts it into the queue if the socket is full. Never blocks.
     pub fn write(&mut self, record: &Record<'_>) {
+        if record.level > self.level {
+            return;
+        }
         let message = &record.message[..record.message.len().min(LONGEST_MESSAGE)];
         let record = Record { message, ..*record };
+        if let Some(file) = &mut self.file {
+            match file::write(file, &self.identifier, &record) {
+                Ok(()) => self.tally.written += 1,
+                Err(_) => self.write_to_stderr(&record),
+            }
+            return;
+        }
         if self.link.is_none() {
             self.connect();
         }

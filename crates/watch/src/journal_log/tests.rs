@@ -132,3 +132,22 @@ fn levels_have_pyruses_names_and_syslogs_numbers() {
         assert_eq!(*level as usize, number);
     }
 }
+
+#[test]
+fn a_file_has_time_name_and_level_and_nothing_less_grave() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let mut log = Log::open("DOM", &Target::File(path.clone())).at_least(Level::Info);
+    for (level, message) in [(Level::Info, "one\ntwo"), (Level::Debug, "not told"), (Level::Err, "three")] {
+        let message = message.as_bytes();
+        log.write(&Record { level, message, chain: None, step: None, again: false });
+    }
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    // 2026-11-21 08:57:28,761
+    let (stamp, rest) = lines[0].split_at(23);
+    assert_eq!((&stamp[4..5], &stamp[10..11], &stamp[19..20]), ("-", " ", ","));
+    assert_eq!(rest, " DOM INFO one\\ntwo");
+    assert!(lines[1].ends_with(" DOM ERROR three"));
+}

@@ -143,6 +143,8 @@ impl KnownFields {
                 SourceConfig::Journal(_) => RecordFormat::JournalExport,
                 SourceConfig::Syslog(_) => RecordFormat::Syslog,
                 SourceConfig::File { format, .. } | SourceConfig::Stdin { format } => *format,
+                // It has the members of Suricata's events.
+                SourceConfig::Sensor { .. } => RecordFormat::JsonLines,
             };
             match format {
                 RecordFormat::JsonLines => known.is_open = true,
