@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use unmasq_flow::{Bound, Coverage, Evidence, Flow, Period, Timestamp};
 
-use crate::candidate::{Candidate, Certainty, Cut, Hop, Reading, contradict, merge};
+use crate::candidate::{Candidate, Certainty, Cut, Hop, Reading, contradict, contradicts_plan, merge};
 use crate::completeness::{Found, Shortfall, shortfalls};
+use crate::plan::{self, PlanSays};
 use crate::{
     Hit, Inquiry, Neighbours, Question, ServerCheck, StreamCoverage, StreamKind, Testimony, Verdict, Witness,
     WitnessError,
@@ -41,6 +42,8 @@ pub struct Answer {
     pub deciders: Vec<Decider>,
     /// The nearest flows on the masked endpoint, when there is no candidate.
     pub neighbours: Neighbours,
+    /// What else there is to know, as sentences.
+    pub notes: Vec<String>,
 }
 
 /// A step of a recorder's wall clock.
@@ -120,33 +123,43 @@ impl Answer {
 ///
 /// A witness that cannot be asked does not stop the others: the answer says which one is missing.
 pub fn answer(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>]) -> Answer {
-    let mut asking = Asking { witnesses, now: inquiry.now, damage: BTreeSet::new(), silent: BTreeSet::new() };
+    let mut asking = Asking {
+        witnesses,
+        question: inquiry.question(Period::at(inquiry.now)),
+        now: inquiry.now,
+        damage: BTreeSet::new(),
+        silent: BTreeSet::new(),
+    };
     let mut candidates = Vec::new();
     let mut coverage = Vec::new();
     let mut neighbours = Neighbours::default();
     let mut steps = BTreeSet::new();
+    let mut plans = Vec::new();
     for (index, window) in inquiry.windows.iter().enumerate() {
         let window = until(*window, inquiry.now);
         let heard = asking.all(&inquiry.question(window));
         steps.extend(touched_steps(window, &heard.coverage));
         nearest(&mut neighbours, heard.neighbours);
-        add(&mut candidates, asking.candidates(heard.hits, window, &heard.coverage, Reading::Asked(index)));
+        let found =
+            asking.candidates(heard.hits, &heard.plans, window, &heard.coverage, Reading::Asked(index));
+        add(&mut candidates, found);
         coverage.push((window, heard.coverage));
+        plans.push(heard.plans);
     }
     for step in &steps {
         for window in &inquiry.windows {
             for shifted in other_readings(*window, step).into_iter().map(|w| until(w, inquiry.now)) {
                 let heard = asking.all(&inquiry.question(shifted));
-                let found =
-                    asking.candidates(heard.hits, shifted, &heard.coverage, Reading::Shifted(step.by));
+                let reading = Reading::Shifted(step.by);
+                let found = asking.candidates(heard.hits, &heard.plans, shifted, &heard.coverage, reading);
                 add(&mut candidates, found);
             }
         }
     }
     drop_inner(&mut candidates);
-    candidates.sort_by_key(|c| (c.is_import_only(), c.certainty, c.reading, c.outer().start.earliest()));
-    let found =
-        Found { any: !candidates.is_empty(), is_tuple_settled: is_tuple_settled(inquiry, &candidates) };
+    let any_flow = candidates.iter().any(|c| !c.hops[0].is_plan_only());
+    candidates.sort_by_key(|c| (trust(c), c.certainty, c.reading, c.outer().start.earliest()));
+    let found = Found { any: any_flow, is_tuple_settled: is_tuple_settled(inquiry, &candidates) };
     let mut missing: Vec<Shortfall> = Vec::new();
     for (window, coverage) in &coverage {
         for shortfall in shortfalls(*window, coverage, found, inquiry.now) {
@@ -155,6 +168,7 @@ pub fn answer(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>]) -> Answer {
             }
         }
     }
+    let notes = reconcile(&mut candidates, &mut missing, &plans);
     let unsynchronised = unsynchronised(coverage.iter().flat_map(|(_, c)| c));
     let (damage, silent) = (asking.damage.into_iter().collect(), asking.silent.into_iter().collect());
     if found.any {
@@ -171,6 +185,71 @@ pub fn answer(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>]) -> Answer {
         deciders: deciders(inquiry, &candidates),
         neighbours,
         candidates,
+        notes,
+    }
+}
+
+/// What plans (those of each window) say beside the record: where both know, they must agree; where one does not know, the
+/// other may. Gives notes.
+fn reconcile(
+    candidates: &mut Vec<Candidate>,
+    missing: &mut Vec<Shortfall>,
+    plans: &[Vec<PlanSays>],
+) -> Vec<String> {
+    let says = || plans.iter().flatten();
+    let mut notes: Vec<String> = Vec::new();
+    for note in says().flat_map(|says| &says.held.notes) {
+        if !notes.contains(note) {
+            notes.push(note.clone());
+        }
+    }
+    let is_plan_only = |candidate: &Candidate| candidate.hops[0].is_plan_only();
+    if missing.is_empty() {
+        let flows: Vec<Hop> =
+            candidates.iter().filter(|c| !is_plan_only(c)).map(|c| c.hops[0].clone()).collect();
+        if !flows.is_empty() {
+            // The record is complete, so whoever else could have had the port did not use it then; but a flow that should
+            // not be on it is shown with the client whose it was.
+            candidates
+                .retain(|c| !is_plan_only(c) || flows.iter().any(|flow| contradicts_plan(flow, &c.hops[0])));
+        } else if !candidates.is_empty() {
+            missing.push(Shortfall::Unseen);
+        }
+        notes.extend(says().flat_map(PlanSays::shortfalls).map(|gap| gap.to_string()));
+        return notes;
+    }
+    let is_told = |of_window: &Vec<PlanSays>| of_window.iter().any(|says| says.held.is_complete());
+    let is_future = missing.contains(&Shortfall::Future);
+    if !plans.is_empty() && plans.iter().all(is_told) && !is_future {
+        if candidates.is_empty() {
+            notes.push(
+                "the plan gives this port to no client: it can be one of the gateway's own connections"
+                    .to_owned(),
+            );
+        } else if !missing.iter().all(|shortfall| *shortfall == Shortfall::NothingRecords) {
+            notes.push(
+                "the record is incomplete there; that the plan gives the port to one client alone settles it"
+                    .to_owned(),
+            );
+        }
+        missing.clear();
+        return notes;
+    }
+    let gaps: Vec<Shortfall> =
+        says().filter(|says| says.concerns() || plans.len() == 1).flat_map(PlanSays::shortfalls).collect();
+    if !gaps.is_empty() {
+        missing.retain(|shortfall| *shortfall != Shortfall::NothingRecords);
+        missing.extend(gaps);
+    }
+    notes
+}
+
+/// The smaller, the more a candidate is to be trusted: flows of the kernel, then a plan, then log lines.
+fn trust(candidate: &Candidate) -> u8 {
+    match (candidate.is_import_only(), candidate.hops[0].is_plan_only()) {
+        (false, false) => 0,
+        (_, true) => 1,
+        (true, false) => 2,
     }
 }
 
@@ -195,6 +274,8 @@ pub(crate) fn distinct<'a>(hops: impl Iterator<Item = &'a Hop>) -> usize {
 /// The witnesses, and what went wrong while asking them.
 struct Asking<'a> {
     witnesses: &'a mut [Box<dyn Witness>],
+    /// What was asked, of whatever time.
+    question: Question,
     now: Timestamp,
     damage: BTreeSet<String>,
     silent: BTreeSet<String>,
@@ -219,6 +300,7 @@ impl Asking<'_> {
             match ask(&mut **witness) {
                 Ok(testimony) => {
                     heard.hits.extend(testimony.hits);
+                    heard.plans.extend(testimony.plans);
                     heard.coverage.extend(testimony.coverage);
                     self.damage.extend(testimony.damage);
                     nearest(&mut heard.neighbours, testimony.neighbours);
@@ -237,12 +319,15 @@ impl Asking<'_> {
     fn candidates(
         &mut self,
         hits: Vec<Hit>,
+        plans: &[PlanSays],
         window: Period,
         coverage: &[StreamCoverage],
         reading: Reading,
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        for hop in merge(hits.into_iter().filter(|hit| hit.server != ServerCheck::Differs).collect()) {
+        let mut hops = merge(hits.into_iter().filter(|hit| hit.server != ServerCheck::Differs).collect());
+        plan::join(&mut hops, plans, &self.question);
+        for hop in hops {
             if !hop.flow.overlaps(window) {
                 // Another witness knew its bounds better.
                 continue;
@@ -256,6 +341,11 @@ impl Asking<'_> {
 
     /// Looks behind a candidate's client: is it a masked endpoint somewhere else?
     fn follow(&mut self, mut candidate: Candidate, window: Period, done: &mut Vec<Candidate>) {
+        if candidate.hops[candidate.hops.len() - 1].is_plan_only() {
+            // No port of the client's own is known that could be looked behind.
+            done.push(candidate);
+            return;
+        }
         let inner = candidate.inner();
         let question = Question {
             masked: inner.client,
@@ -279,6 +369,8 @@ impl Asking<'_> {
                 })
                 .collect(),
         );
+        plan::join(&mut behind, &heard.plans, &question);
+        behind.retain(|hop| hop.flow.overlaps(question.window));
         let known = behind.len();
         behind.retain(|hop| {
             !candidate.hops.iter().any(|h| h.flow.same_tuples(&hop.flow) || h.flow.masked == hop.flow.client)
@@ -333,18 +425,22 @@ fn drop_inner(candidates: &mut Vec<Candidate>) {
 /// Was the flow surely alive in the window? One that is still open was, if it was seen alive just now, or if its
 /// recorder was running and would have recorded its end.
 fn certainty(hop: &Hop, window: Period, coverage: &[StreamCoverage]) -> Certainty {
+    if let Some(holder) = hop.plan.as_ref().filter(|_| hop.is_plan_only()) {
+        return plan::certainty(holder, window);
+    }
     let flow = &hop.flow;
     let is_alive_now = || {
         use unmasq_flow::Witness::{Book, Kernel};
         hop.evidence.iter().any(|e: &Evidence| matches!(e.witness, Kernel | Book))
     };
+    // The ledger that has it, not only the book that lacks it: the ledger may not have heard of its end yet.
+    let was_recorded_throughout = || {
+        let mut own = coverage.iter().filter(|c| c.stream == *flow.origin.stream).peekable();
+        own.peek().is_some() && own.all(|c| c.coverage.is_complete())
+    };
     let is_sure = match flow.end {
         Bound::Unknown => false,
-        Bound::Open => {
-            flow.start.latest() <= window.to
-                && (is_alive_now()
-                    || coverage.iter().any(|c| c.stream == *flow.origin.stream && c.coverage.is_complete()))
-        }
+        Bound::Open => flow.start.latest() <= window.to && (is_alive_now() || was_recorded_throughout()),
         Bound::Exact(_) | Bound::Read(_) | Bound::Between(..) => flow.surely_overlaps(window),
     };
     if is_sure { Certainty::Sure } else { Certainty::Possible }
@@ -437,7 +533,7 @@ fn contradictions(candidates: &[Candidate]) -> Vec<(usize, usize)> {
         for (j, b) in candidates.iter().enumerate().skip(i + 1) {
             // Where the paths part, the two flows share a masked endpoint.
             let parting = a.hops.iter().zip(&b.hops).find(|(x, y)| x.flow != y.flow);
-            if parting.is_some_and(|(x, y)| contradict(x, y)) {
+            if parting.is_some_and(|(x, y)| contradict(x, y) || contradicts_plan(x, y)) {
                 found.push((i, j));
             }
         }

@@ -1,6 +1,7 @@
 //! A candidate for the answer: one flow as all witnesses know it together, and the flows behind it.
 
 use unmasq_flow::{Bound, Destination, Endpoint, Evidence, Flow, Origin, Period, Status, Timestamp, Witness};
+use unmasq_plan::history::{Holder, Holding};
 
 use crate::{Hit, ServerCheck};
 
@@ -18,6 +19,8 @@ pub struct Hop {
     pub evidence: Vec<Evidence>,
     /// How its server compares with the one asked for.
     pub server: ServerCheck,
+    /// Who had the endpoint by a port plan, if one says that it was this client.
+    pub plan: Option<Holder>,
     sources: Vec<(Witness, Box<str>)>,
 }
 
@@ -138,7 +141,13 @@ impl Candidate {
 impl From<Hit> for Hop {
     fn from(hit: Hit) -> Self {
         let source = (hit.evidence.witness, hit.flow.origin.stream.clone());
-        Self { flow: hit.flow, evidence: vec![hit.evidence], server: hit.server, sources: vec![source] }
+        Self {
+            flow: hit.flow,
+            evidence: vec![hit.evidence],
+            server: hit.server,
+            plan: None,
+            sources: vec![source],
+        }
     }
 }
 
@@ -146,6 +155,22 @@ impl Hop {
     /// Is an imported log the only witness?
     pub fn is_import_only(&self) -> bool {
         self.evidence.iter().all(|e| e.witness == Witness::Import)
+    }
+
+    /// Is a port plan the only witness? Then no flow is known, only whose the port was.
+    pub fn is_plan_only(&self) -> bool {
+        self.evidence.iter().all(|e| e.witness == Witness::Plan)
+    }
+
+    /// A client that had the endpoint by a plan, of whom no flow is known.
+    pub(crate) fn of_holder(flow: Flow, holder: Holder, evidence: Evidence) -> Self {
+        Self {
+            flow,
+            evidence: vec![evidence],
+            server: ServerCheck::NotAsked,
+            plan: Some(holder),
+            sources: Vec::new(),
+        }
     }
 
     /// Does one that saw the flow in the kernel's events or a recorder's record know of it?
@@ -223,6 +248,24 @@ pub(crate) fn merge(mut hits: Vec<Hit>) -> Vec<Hop> {
         }
     }
     hops
+}
+
+/// Does a plan give a port to one client while a flow of another began on it?
+pub(crate) fn contradicts_plan(a: &Hop, b: &Hop) -> bool {
+    let (plan, flow) = match (&a.plan, &b.plan) {
+        (Some(_), None) => (a, b),
+        (None, Some(_)) => (b, a),
+        (Some(_), Some(_)) | (None, None) => return false,
+    };
+    plan.plan.as_ref().is_some_and(|holder| {
+        let start = flow.flow.start.range();
+        // A flow that had begun before keeps its port.
+        holder.holding == Holding::InForce
+            && plan.flow.client.address != flow.flow.client.address
+            && holder.period.from <= start.to
+            && start.from <= holder.period.to
+            && start.from.is_finite()
+    })
 }
 
 /// Do two candidates say that the same reply tuple had different clients at the same time? The kernel never allows that.

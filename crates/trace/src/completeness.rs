@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use unmasq_flow::{Gap, GapReason, Period, ScopeKind, Timestamp};
+use unmasq_plan::history::PlanGap;
 
 use crate::{Standing, StreamCoverage, StreamKind};
 
@@ -36,6 +37,17 @@ pub enum Shortfall {
         /// Its scope.
         kind: ScopeKind,
     },
+    /// A port plan does not say, or not surely, whose the port was.
+    Plan {
+        /// The folder of the plan.
+        plan: String,
+        /// For which part of the window.
+        period: Period,
+        /// Why.
+        gap: PlanGap,
+    },
+    /// A port plan names a client, but the record is complete and has no flow on that port.
+    Unseen,
     /// Nobody has ever seen this address as one that masks, and streams whose scope is not `all` record only those.
     UnknownAddress,
 }
@@ -179,26 +191,24 @@ fn not_covered(stream: &str, gap: Gap) -> Shortfall {
 }
 
 /// What is left of a period without others. Periods include both ends, so two that meet within a millisecond leave nothing
-/// between them: that is the ledger's resolution.
+/// between them, nor does one that begins or ends within a millisecond of the period's own: that is the ledger's resolution.
 fn subtract(period: Period, others: &[Period]) -> Vec<Period> {
     const RESOLUTION: std::time::Duration = std::time::Duration::from_millis(1);
     let mut sorted: Vec<Period> = others.iter().copied().filter(|p| p.overlaps(period)).collect();
     sorted.sort_unstable_by_key(|p| p.from);
     let mut left = Vec::new();
     let mut from = period.from;
-    let mut is_first = true;
+    let mut is_covered = false;
     for other in sorted {
-        let slack = if is_first { from } else { from + RESOLUTION };
-        if other.from > slack {
+        if other.from > from + RESOLUTION {
             left.push(Period { from, to: other.from });
         }
         if other.to >= from {
             from = other.to;
-            is_first = false;
+            is_covered = true;
         }
     }
-    let is_reached = if is_first { false } else { from + RESOLUTION >= period.to };
-    if !is_reached {
+    if !is_covered || from + RESOLUTION < period.to {
         left.push(Period { from, to: period.to });
     }
     left

@@ -265,6 +265,7 @@ impl Witness for LedgerWitness {
             coverage: self.coverage(found.coverage, standings),
             damage: found.damage,
             neighbours,
+            ..Testimony::default()
         })
     }
 
@@ -274,7 +275,7 @@ impl Witness for LedgerWitness {
         }
         let (hits, found) = self.find(question)?;
         let coverage = self.coverage(found.coverage, BTreeMap::new());
-        Ok(Testimony { hits, coverage, damage: found.damage, neighbours: Neighbours::default() })
+        Ok(Testimony { hits, coverage, damage: found.damage, ..Testimony::default() })
     }
 
     fn each(

@@ -1,7 +1,7 @@
 //! The question "who was it?", its witnesses and its answer.
 //!
 //! ```text
-//!   text ─ time::parse ─► Inquiry ─ answer() ─► Question ─► Witness (ledger, book, kernel) ─► Testimony
+//!   text ─ time::parse ─► Inquiry ─ answer() ─► Question ─► Witness (ledger, book, kernel, plan) ─► Testimony
 //!                                       │                                                        │
 //!                                       └── merge, follow, rank, complete? ◄─────────────────────┘
 //!                                                   │
@@ -38,6 +38,7 @@ mod completeness;
 mod ledger;
 mod memory;
 mod overview;
+mod plan;
 mod question;
 pub mod report;
 pub mod time;
@@ -50,6 +51,7 @@ pub use completeness::{MissingStretch, Shortfall};
 pub use ledger::LedgerWitness;
 pub use memory::Memory;
 pub use overview::{ClientFlows, HistoryEnd, Overview, history, overview};
+pub use plan::{PlanSays, PlanWitness};
 pub use question::{ClientQuestion, Inquiry, Question, ServerCheck};
 pub use verdict::Verdict;
 pub use witness::{

@@ -76,7 +76,13 @@ impl Witness for Memory {
         let hits: Vec<Hit> =
             self.flows.iter().filter(|f| question.admits(f)).map(|f| self.hit(question, f)).collect();
         let neighbours = if hits.is_empty() { self.neighbours(question) } else { Neighbours::default() };
-        Ok(Testimony { hits, coverage: self.coverage(question), damage: Vec::new(), neighbours })
+        Ok(Testimony {
+            hits,
+            coverage: self.coverage(question),
+            damage: Vec::new(),
+            neighbours,
+            plans: Vec::new(),
+        })
     }
 
     fn of_client(

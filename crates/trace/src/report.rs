@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use unmasq_flow::record::{OriginRecord, Record};
 use unmasq_flow::{Bound, Evidence, Period, ScopeKind, Timestamp};
+use unmasq_plan::history::{Holder, Holding, PlanGap};
 
 use crate::candidate::{Candidate, Certainty, Conversation, Cut, Hop, Reading};
 use crate::completeness::Shortfall;
@@ -85,6 +86,47 @@ pub struct CandidateReport {
     pub steps: Vec<StepReport>,
     /// `loop` or `too-deep`, if the steps could not be followed to their end.
     pub cut: Option<&'static str>,
+    /// Whose the port was by the plan; null if no plan says that it was this client's.
+    pub plan: Option<PlanReport>,
+}
+
+/// Whose a port was by a plan, as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlanReport {
+    /// Number of the revision; null for a file in a folder without a history.
+    pub revision: Option<u64>,
+    /// The rules file.
+    pub file: String,
+    /// The client's ports: `203.0.113.1:1024-2047`.
+    pub range: String,
+    /// For these protocols.
+    pub protocols: Vec<String>,
+    /// `in-force`, `unconfirmed` (nobody wrote whether the kernel took it) or `lingering` (flows of a former plan that were
+    /// left alone).
+    pub holding: &'static str,
+    /// From when on, RFC 3339, UTC; null if that has no beginning.
+    pub from: Option<String>,
+    /// Until when; null if it still is so.
+    pub to: Option<String>,
+}
+
+impl From<&Holder> for PlanReport {
+    fn from(holder: &Holder) -> Self {
+        let time = |t: Timestamp| t.is_finite().then(|| t.to_string());
+        Self {
+            revision: Some(holder.revision).filter(|number| *number > 0),
+            file: holder.file.clone(),
+            range: holder.allocation.block.to_string(),
+            protocols: holder.allocation.protocols.iter().map(|p| p.to_string()).collect(),
+            holding: match holder.holding {
+                Holding::InForce => "in-force",
+                Holding::Unconfirmed => "unconfirmed",
+                Holding::Lingering => "lingering",
+            },
+            from: time(holder.period.from),
+            to: time(holder.period.to),
+        }
+    }
 }
 
 /// One of several flows behind one another.
@@ -100,7 +142,7 @@ pub struct StepReport {
 /// Who knows of a flow, and where.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvidenceReport {
-    /// `kernel`, `book`, `ledger` or `import`.
+    /// `kernel`, `book`, `ledger`, `plan` or `import`.
     pub witness: String,
     /// A file of the ledger and the row in it, a control socket, a namespace.
     pub place: String,
@@ -109,7 +151,7 @@ pub struct EvidenceReport {
 /// Why the record is not complete, as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GapReport {
-    /// `gap`, `nothing-records`, `future`, `scope` or `unknown-address`.
+    /// `gap`, `nothing-records`, `future`, `scope`, `plan`, `unseen` or `unknown-address`.
     pub kind: &'static str,
     /// The stream, if it is about one.
     pub stream: Option<String>,
@@ -350,7 +392,16 @@ pub fn notes(answer: &Answer) -> Vec<String> {
             "the kernel's end of a flow includes the conntrack timeout after its last packet".to_owned(),
         );
     }
+    notes.extend(answer.notes.iter().cloned());
     for (a, b) in &answer.contradictions {
+        if candidates[*a].hops[0].plan.is_some() != candidates[*b].hops[0].plan.is_some() {
+            notes.push(format!(
+                "candidates {} and {} contradict each other: the plan gives the port to the one, and the record has a flow of the other on it",
+                a + 1,
+                b + 1
+            ));
+            continue;
+        }
         notes.push(format!(
             "candidates {} and {} contradict each other: the kernel gives one reply tuple to one client at a time",
             a + 1,
@@ -423,6 +474,7 @@ impl From<&Candidate> for CandidateReport {
                 Cut::Loop => "loop",
                 Cut::TooDeep => "too-deep",
             }),
+            plan: candidate.hops[0].plan.as_ref().map(PlanReport::from),
         }
     }
 }
@@ -451,6 +503,10 @@ impl From<&Shortfall> for GapReport {
             Shortfall::Future => Self { kind: "future", ..empty },
             Shortfall::Scope { stream, .. } => Self { kind: "scope", stream: Some(stream.clone()), ..empty },
             Shortfall::UnknownAddress => Self { kind: "unknown-address", ..empty },
+            Shortfall::Unseen => Self { kind: "unseen", ..empty },
+            Shortfall::Plan { period, .. } => {
+                Self { kind: "plan", from: time(period.from), to: time(period.to), ..empty }
+            }
         }
     }
 }
@@ -473,6 +529,28 @@ impl fmt::Display for Shortfall {
                 write!(f, "{stream} records translated flows only: a connection of the gateway itself would not be in it")
             }
             Self::Scope { stream, kind } => write!(f, "{stream} records only flows of the scope {}", kind.word()),
+            Self::Unseen => f.write_str(
+                "the plan names a client, but the record is complete there and has no flow on this port: is the time right?",
+            ),
+            Self::Plan { plan, period, gap } => {
+                write!(f, "plan {plan}: ")?;
+                match gap {
+                    PlanGap::BeforeFirst => write!(f, "from {} to {}: no plan was in force yet", period.from, period.to),
+                    PlanGap::Pruned => f.write_str("the plans of that time were pruned"),
+                    PlanGap::Drift(reason) => write!(f, "from {} to {}: {reason}", period.from, period.to),
+                    PlanGap::Unreadable(number) => {
+                        write!(f, "the rules of revision {number} could not be read when they were adopted")
+                    }
+                    PlanGap::Protocol(known) => {
+                        write!(f, "it gives ports for {known} only, so it does not tell of others")
+                    }
+                    PlanGap::NoPorts => f.write_str("its rules of that time give no client ports of its own"),
+                    PlanGap::Overflow => f.write_str(
+                        "the port is one of the overflow, which clients share: only the record of flows can tell",
+                    ),
+                    PlanGap::NotPublic => f.write_str("the address is none of those that it gives out"),
+                }
+            }
             Self::UnknownAddress => f.write_str(
                 "this address was never seen as one that masks clients, and flows that are forwarded without translation \
                  are not recorded",

@@ -1,10 +1,10 @@
-//! Who can answer: the ledger, the book of a running recorder, the kernel's own table. How each stores is its own affair.
+//! Who can answer: the ledger, the book of a running recorder, the kernel's own table, a port plan. How each stores is its own affair.
 
 use std::ops::ControlFlow;
 
 use unmasq_flow::{Coverage, Evidence, Flow};
 
-use crate::{ClientQuestion, Question, ServerCheck};
+use crate::{ClientQuestion, PlanSays, Question, ServerCheck};
 
 /// A flow that a witness knows of, and where it found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Testimony {
     pub damage: Vec<String>,
     /// The flows on the masked endpoint that came nearest before and after the window.
     pub neighbours: Neighbours,
+    /// What port plans say of the endpoint.
+    pub plans: Vec<PlanSays>,
 }
 
 /// The flows nearest to a window that found none.
@@ -120,7 +122,13 @@ pub trait Witness: Send {
         false
     }
 
-    /// The flows on a masked endpoint in a stretch of time.
+    /// Does it know of endpoints only, not of an address alone?
+    fn needs_port(&self) -> bool {
+        false
+    }
+
+    /// The flows on a masked endpoint in a stretch of time. Flows that ended before it may be given too: another witness
+    /// can still have them as alive.
     fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError>;
 
     /// The hits alone, without neighbours and without a look at what the witness could know: for the flows behind a flow.
@@ -136,7 +144,7 @@ pub trait Witness: Send {
         visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<Closing, WitnessError> {
         let testimony = self.ask(question)?;
-        for hit in testimony.hits {
+        for hit in testimony.hits.into_iter().filter(|hit| hit.flow.overlaps(question.window)) {
             if visit(hit).is_break() {
                 break;
             }

@@ -343,6 +343,67 @@ fn an_open_flow_is_sure_only_while_its_recorder_ran() {
 }
 
 #[test]
+fn an_open_flow_of_a_ledger_that_is_behind_its_book_is_not_sure() {
+    let mut open = flow(A, S, M, 90, 0);
+    open.end = Bound::Open;
+    let behind = with_gap(covered("gw1", "", ScopeKind::All), 99, 9_000, GapReason::Down);
+    let book = covered("gw1", "", ScopeKind::All);
+    let mut witnesses =
+        vec![witness(By::Ledger, vec![open], vec![behind]), witness(By::Book, vec![], vec![book])];
+    let answer = answer(&inquiry(M, 100, 100), &mut witnesses);
+    assert_eq!((answer.candidates[0].certainty, answer.verdict()), (Certainty::Possible, Verdict::One));
+}
+
+/// Gives what ended before the window, too, as the book does.
+struct WithEnded(Memory);
+
+impl Witness for WithEnded {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<Testimony, WitnessError> {
+        let window = Period { from: Timestamp::MIN, to: question.window.to };
+        self.0.ask(&Question { window, ..*question })
+    }
+}
+
+#[test]
+fn a_flow_that_the_book_saw_end_is_over_although_the_ledger_has_it_open() {
+    for masked in [M, "192.0.2.1:1000"] {
+        let ended = flow(A, S, masked, 90, 95);
+        let open = Flow { end: Bound::Open, ..ended.clone() };
+        let next = flow(B, S, masked, 96, 120);
+        // The second time, they are the flows behind the one that was asked for.
+        let outer = (masked != M).then(|| flow(masked, S, M, 80, 120));
+        let recorded: Vec<Flow> = outer.into_iter().chain([open, next.clone()]).collect();
+        let coverage = || vec![covered("gw1", "", ScopeKind::All)];
+        let evidence = Evidence { witness: By::Book, place: "book".into() };
+        let mut witnesses = vec![
+            witness(By::Ledger, recorded, coverage()),
+            Box::new(WithEnded(Memory::new(vec![ended, next], evidence, coverage()))),
+        ];
+        let answer = answer(&inquiry(M, 100, 100), &mut witnesses);
+        assert_eq!((clients(&answer), answer.verdict()), (vec![B.to_owned()], Verdict::One), "{masked}");
+    }
+}
+
+#[test]
+fn the_present_is_covered_by_the_kernels_table_although_it_lasts_some_nanoseconds() {
+    // A time that was written with eight digits means ten nanoseconds.
+    let now = Timestamp::from_nanos(at(100).as_nanos() + 9);
+    let window = Period { from: at(100), to: now };
+    let mut table = covered("", "", ScopeKind::All);
+    table.kind = StreamKind::Kernel;
+    table.coverage.covered[0].0 = Period { from: now, to: at(101) };
+    let mut alive = within(flow(A, S, M, 90, 0), "", "");
+    alive.end = Bound::Open;
+    let mut witnesses = vec![witness(By::Kernel, vec![alive], vec![table])];
+    let answer = answer(&Inquiry::new(endpoint(M), window, now), &mut witnesses);
+    assert_eq!((clients(&answer), answer.verdict()), (vec![A.to_owned()], Verdict::One), "{answer:?}");
+}
+
+#[test]
 fn a_destination_that_was_not_kept_is_neither_confirmed_nor_ruled_out() {
     let mut dropped = flow(A, S, M, 90, 120);
     (dropped.target, dropped.server) = (Destination::Omitted, Destination::Omitted);
