@@ -1,0 +1,86 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+fn draft<'a>(text: &'a str, message: &'a str) -> Draft<'a> {
+    Draft {
+        time: Timestamp::from_seconds(1_795_000_000),
+        author: "Ada <ada@example.net>",
+        message,
+        form: Form::Nft,
+        file: Path::new("/etc/main.nft"),
+        is_whole: false,
+        tables: vec!["inet fw".to_owned()],
+        text,
+    }
+}
+
+fn commit(kept: &Kept, text: &str) -> Revision {
+    let revision = kept.begin(&draft(text, "a message")).unwrap();
+    kept.set_head(revision.number).unwrap();
+    kept.end().unwrap();
+    revision
+}
+
+#[test]
+fn what_was_committed_is_read_again_and_what_was_only_begun_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Store::new(folder.path()).ruleset("main.nft");
+    assert_eq!(kept.revisions().unwrap(), []);
+    let (first, second) = (commit(&kept, "one\n"), commit(&kept, "two\n"));
+    let begun = kept.begin(&draft("three\n", "")).unwrap();
+    assert_eq!((begun.number, kept.begun().unwrap(), kept.head().unwrap()), (3, Some(3), Some(2)));
+    assert_eq!(kept.revisions().unwrap(), [first.clone(), second]);
+    assert_eq!(kept.text(&first).unwrap(), "one\n");
+    kept.give_up(3).unwrap();
+    assert_eq!(kept.begun().unwrap(), None);
+    assert_eq!(commit(&kept, "four\n").number, 3);
+    assert!(matches!(kept.revision(4), Err(RulesError::NoRevision { number: 4, .. })));
+}
+
+#[test]
+fn every_byte_that_is_changed_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Store::new(folder.path()).ruleset("main.nft");
+    commit(&kept, "one\n");
+    commit(&kept, "two\n");
+    kept.audit().unwrap();
+    // The newest description has nothing after it that would tell.
+    for name in ["000001.json", "000001.rules", "000002.rules"] {
+        let path = folder.path().join("main.nft").join(name);
+        let bytes = fs::read(&path).unwrap();
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            assert!(kept.audit().is_err(), "{name}, byte {at}");
+        }
+        fs::write(&path, &bytes).unwrap();
+    }
+    kept.audit().unwrap();
+}
+
+#[test]
+fn a_name_belongs_to_one_file_and_a_table_to_one_ruleset() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(folder.path());
+    commit(&store.ruleset("main.nft"), "one\n");
+    assert!(store.ruleset_of(Path::new("/etc/main.nft")).is_ok());
+    let tables = ["inet fw".to_owned()];
+    assert!(store.check_tables("main.nft", Form::Nft, &tables).is_ok());
+    assert!(store.check_tables("other.nft", Form::Nft, &["inet other".to_owned()]).is_ok());
+    let shared = store.check_tables("other.nft", Form::Nft, &tables);
+    assert!(matches!(shared, Err(RulesError::SharedTable { .. })), "{shared:?}");
+    let other = store.ruleset_of(Path::new("/srv/main.nft"));
+    assert!(matches!(other, Err(RulesError::OtherFile { .. })), "{other:?}");
+}
+
+#[test]
+fn a_history_of_the_first_version_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/history-v1");
+    let kept = Store::new(&folder).ruleset("main.nft");
+    let revisions = kept.revisions().unwrap();
+    assert_eq!(revisions.iter().map(|r| r.message.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    kept.audit().unwrap();
+}
