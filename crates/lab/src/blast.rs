@@ -26,7 +26,8 @@ pub struct Blast {
     pub clients: (Ipv4Addr, u32),
     /// The first server's address, and how many follow each other.
     pub servers: (Ipv4Addr, u32),
-    /// Clients and servers drawn by Zipf's law and ports at random, as in real traffic; else all in turn.
+    /// Clients and servers drawn by Zipf's law and ports at random, as in real traffic; else all in turn, and the same
+    /// endpoint of a server again only after all others: a client with a few ports can have many flows.
     pub zipf: bool,
     /// Flows a second; as fast as it goes if `None`.
     pub rate: Option<f64>,
@@ -184,21 +185,23 @@ impl Tuples {
 
     fn draw(&mut self) -> Tuple {
         let bits = self.random.bits();
-        let server_port = match (bits >> 32) % 10 {
-            0..8 => 443,
-            8 => 80,
-            _ => 53,
-        };
-        let (client, server, client_port) = if let Some((clients, servers)) = &self.zipf {
+        let (client, server, client_port, server_port) = if let Some((clients, servers)) = &self.zipf {
             let spread = |rank: usize, count: u32| (rank as u64 * SPREAD % u64::from(count)) as u32;
             let client = spread(clients.draw(&mut self.random), self.clients.1);
             let server = spread(servers.draw(&mut self.random), self.servers.1);
-            (client, server, 32_768 + self.random.below(28_232))
+            let server_port = match (bits >> 32) % 10 {
+                0..8 => 443,
+                8 => 80,
+                _ => 53,
+            };
+            (client, server, 32_768 + self.random.below(28_232), server_port)
         } else {
             let client = (self.drawn % u64::from(self.clients.1)) as u32;
             let round = self.drawn / u64::from(self.clients.1);
             let port = 1_024 + (self.first_port + round * 7_919 + u64::from(client) * 31) % 64_511;
-            (client, self.random.below(u64::from(self.servers.1)) as u32, port)
+            let server = (self.drawn % u64::from(self.servers.1)) as u32;
+            let server_port = [443, 80, 53][(self.drawn / u64::from(self.servers.1) % 3) as usize];
+            (client, server, port, server_port)
         };
         self.drawn += 1;
         Tuple {
@@ -331,6 +334,15 @@ mod tests {
         let drawn: std::collections::HashSet<_> =
             (0..200_000).map(|_| tuples.draw()).map(|t| (t.client, t.client_port)).collect();
         assert_eq!(drawn.len(), 200_000);
+    }
+
+    #[test]
+    fn flows_in_turn_go_to_all_servers_before_one_again() {
+        let blast = Blast { zipf: false, clients: ([100, 64, 0, 9].into(), 1), ..crate::Range::blast() };
+        let mut tuples = Tuples::new(&blast);
+        let drawn: std::collections::HashSet<_> =
+            (0..393_000).map(|_| tuples.draw()).map(|t| (t.server, t.server_port)).collect();
+        assert_eq!(drawn.len(), 393_000);
     }
 
     #[test]

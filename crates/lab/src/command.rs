@@ -1,7 +1,9 @@
 //! Other programs: run to their end, or in the background until dropped.
 
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -83,6 +85,9 @@ impl Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let path = scratch.join(format!("notify-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let socket = UnixDatagram::bind(&path).doing(|| format!("binding {}", path.display()))?;
+        // As systemd's: a service may have dropped its privileges before it is ready.
+        fs::set_permissions(&path, Permissions::from_mode(0o777))
+            .doing(|| format!("opening {} to all", path.display()))?;
         // Short, to notice soon a service that has ended in place of becoming ready.
         socket.set_read_timeout(Some(POLL)).doing(|| "setting up a socket".into())?;
         let mut service = Self::start(command.env("NOTIFY_SOCKET", &path))?;

@@ -4,15 +4,19 @@
 //! of that name. The lock goes when the process does, by whatever cause, so the next lab can tell what a
 //! killed run left and remove it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
-use crate::command::output;
+use crate::command::{guarded, output};
 use crate::conntrack_max;
 use crate::error::Doing;
 use crate::lock::{self, LOCKS, LockFile};
@@ -75,9 +79,34 @@ impl Lab {
         Node::create(self.clone(), format!("{PREFIX}{}-{name}", self.0.id))
     }
 
-    /// Removes the lab of this id now, although nodes are still held: for a signal handler that exits next.
-    pub fn remove(id: &str) -> Result<(), LabError> {
-        remove(id)
+    /// A command, killed when the thread that starts it ends, that sees of the namespaces in /run/netns only this lab's: with
+    /// other labs beside it, who asks all of them hears of strangers with the same addresses.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        // In a mount namespace of its own, so that nothing of this is left.
+        const ALONE: &str = "mkdir -p \"$1\" && mount -t tmpfs none \"$1\" && \
+            for n in /run/netns/\"$2\"*; do if [ -e \"$n\" ]; then \
+            : > \"$1/${n##*/}\" && mount --bind \"$n\" \"$1/${n##*/}\" || exit 125; fi; done; \
+            mount --rbind \"$1\" /run/netns && shift 2 && exec \"$@\"";
+        let mut command = guarded("unshare");
+        command.args(["--mount", "sh", "-c", ALONE, "sh"]).arg(self.scratch().join("netns"));
+        command.arg(format!("{PREFIX}{}-", self.0.id)).arg(program);
+        command
+    }
+
+    /// Removes the lab and ends the process on SIGINT, SIGTERM and SIGHUP, although nodes are still held: for a demo that people
+    /// interrupt. Children end with it.
+    pub fn remove_when_interrupted(&self) -> Result<(), LabError> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).doing(|| "handling signals".to_owned())?;
+        let id = self.id().to_owned();
+        thread::spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                if let Err(error) = remove(&id) {
+                    eprintln!("unmasq-lab: {error}");
+                }
+                std::process::exit(128 + signal);
+            }
+        });
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@
 //! # Ok::<(), unmasq_lab::LabError>(())
 //! ```
 
+pub mod attempts;
 mod authority;
 mod blast;
 pub mod client;
@@ -34,11 +35,15 @@ mod journald;
 mod lab;
 mod lock;
 mod network;
+mod nflog;
 mod node;
 pub mod random;
 mod range;
+pub mod raw;
+mod replay;
 mod rules;
 mod server;
+pub mod ssh_load;
 pub mod synthetic;
 mod traffic;
 
@@ -50,8 +55,10 @@ pub use error::LabError;
 pub use journald::Journald;
 pub use lab::Lab;
 pub use network::{Network, Plan};
+pub use nflog::{LogGroup, Logged};
 pub use node::Node;
 pub use range::Range;
+pub use replay::Replay;
 pub use rules::Rule;
 pub use server::{Server, Sighting};
 pub use traffic::{Conversation, Traffic};

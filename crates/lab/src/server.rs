@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use unmasq_flow::{Protocol, Timestamp};
+use unmasq_netfilter::transparent;
 
 use crate::error::Doing;
 use crate::{LabError, Node};
@@ -59,6 +60,14 @@ impl Server {
         let listener =
             node.run(|| TcpListener::bind(address))?.doing(|| format!("listening on tcp {address}"))?;
         let address = listener.local_addr().doing(|| "asking for the server's address".into())?;
+        Self::start(Protocol::TCP, address, move |log, stop| serve_tcp(&listener, address, log, stop))
+    }
+
+    /// A TCP server as a transparent proxy has one: it takes connections that were meant for other addresses, which it notes
+    /// as its own. The rules that bring them to it are the caller's.
+    pub fn transparent(node: &Node, address: SocketAddr) -> Result<Self, LabError> {
+        let opened = node.run(|| transparent::tcp_listener(address))?;
+        let listener = opened.map_err(io::Error::other).doing(|| format!("listening for tcp {address}"))?;
         Self::start(Protocol::TCP, address, move |log, stop| serve_tcp(&listener, address, log, stop))
     }
 
@@ -161,7 +170,7 @@ fn serve_tcp(listener: &TcpListener, local: SocketAddr, log: &Log, stop: &OwnedF
                 LISTENER => {
                     // Gone again before it was accepted is no fault of the server.
                     let Ok((stream, peer)) = listener.accept() else { continue };
-                    log.note(Protocol::TCP, peer, local);
+                    log.note(Protocol::TCP, peer, stream.local_addr().unwrap_or(local));
                     let key = stream.as_raw_fd() as u64;
                     watch(&poll, &stream, key)?;
                     open.insert(key, stream);

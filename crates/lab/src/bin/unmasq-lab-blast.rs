@@ -1,5 +1,6 @@
 //! Sends flows at the kernel's limit into a firing range that `unmasq-lab-range` holds.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ struct Args {
     /// Flows alive at a time before the oldest gets its RST; 0: they are left alone
     #[arg(long, default_value_t = 50_000)]
     window: usize,
-    /// Client addresses, from 100.64.0.1 on
+    /// The first client's address
+    #[arg(long, default_value = "100.64.0.1")]
+    first_client: Ipv4Addr,
+    /// Client addresses, from the first on
     #[arg(long, default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(1..))]
     clients: u32,
     /// All clients and ports in turn, instead of by Zipf's law and at random
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let defaults = Range::blast();
     let blast = Blast {
-        clients: (defaults.clients.0, args.clients),
+        clients: (args.first_client, args.clients),
         zipf: !args.in_turn,
         rate: (args.rate > 0.0).then_some(args.rate),
         duration: args.seconds.map(Duration::from_secs_f64),

@@ -13,8 +13,6 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use unmasq_flow::Timestamp;
 use unmasq_lab::random::Random;
 use unmasq_lab::{Lab, LabError, Network, Plan, Rule, Traffic};
@@ -56,7 +54,7 @@ fn main() -> ExitCode {
 fn show(args: &Args) -> Result<(), Box<dyn Error>> {
     let unmasq = args.unmasq.canonicalize().map_err(|e| format!("{}: {e}", args.unmasq.display()))?;
     let lab = Lab::new()?;
-    remove_when_interrupted(&lab)?;
+    lab.remove_when_interrupted()?;
 
     step("A gateway that masquerades three clients, in network namespaces of this machine");
     let rules = vec![Rule::Masquerade { out: "wan".into(), ports: Some(50_000..=59_999) }];
@@ -125,19 +123,4 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
 
 fn step(title: &str) {
     println!("\n── {title}");
-}
-
-/// Removes the lab and exits on SIGINT, SIGTERM and SIGHUP. Children end with this process.
-fn remove_when_interrupted(lab: &Lab) -> Result<(), std::io::Error> {
-    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let id = lab.id().to_owned();
-    thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            if let Err(error) = Lab::remove(&id) {
-                eprintln!("demo: {error}");
-            }
-            std::process::exit(128 + signal);
-        }
-    });
-    Ok(())
 }
