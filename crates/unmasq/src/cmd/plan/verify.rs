@@ -1,0 +1,85 @@
+//! `unmasq plan verify`: does the kernel do what the plan in force says?
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde_json::json;
+use unmasq_plan::history::HistoryWriter;
+
+use super::spec::{PlaceArgs, current};
+use crate::failure::Outcome;
+use crate::plan::check;
+use crate::plan::guard::LastCheck;
+use crate::plan::kernel::Kernel;
+use crate::plan::lingering::Lingering;
+
+/// Check that the kernel does what the plan in force says
+///
+/// Our rules are loaded and unchanged, no other source NAT (NetworkManager, Docker, libvirt, firewalld) is asked before them, and no
+/// live connection leaves by a port that is not its client's. `unmasq daemon` does it all the time and writes down when it was not so.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Exit status: 0 all is as the plan says; 1 something is not; 2 wrong usage, or there is no plan.
+
+Examples:
+  unmasq plan verify
+  unmasq plan verify --json")]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Runs it.
+pub(crate) fn run(args: &Args) -> Outcome {
+    let history = args.place.open()?;
+    let (newest, plan) = current(&history)?;
+    let kernel = Kernel::of(&history, newest);
+    let mut checked = check::rules(&kernel, &plan);
+    let lingering = Lingering::of(&history)?;
+    let survey = check::flows(&mut checked, &plan, &lingering.plans, newest.since().wall);
+    if rustix::process::geteuid().is_root() {
+        LastCheck::write(history.directory(), newest.number, &checked);
+        if lingering.is_over(&survey) {
+            // If somebody else writes just now, the next one to look will see it too.
+            let written = HistoryWriter::open(history.directory()).and_then(|mut w| lingering.settle(&mut w));
+            checked.warnings.extend(written.err().map(|error| error.to_string()));
+        }
+    }
+    let is_good = checked.differences.is_empty();
+    let mut out = anstream::stdout();
+    if args.json {
+        let report = json!({
+            "revision": newest.number,
+            "good": is_good,
+            "differences": checked.differences.iter()
+                .map(|d| json!({ "reason": d.reason.word(), "what": d.what })).collect::<Vec<_>>(),
+            "warnings": checked.warnings,
+            "clients_with_flows": survey.fills.len(),
+        });
+        serde_json::to_writer_pretty(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        writeln!(
+            out,
+            "revision {} ({}, {} clients, in force since {}): {}",
+            newest.number,
+            newest.format.word(),
+            newest.clients,
+            newest.since().wall,
+            if is_good { "the kernel does what it says" } else { "the kernel does not do what it says" }
+        )?;
+        for difference in &checked.differences {
+            writeln!(out, "  {}", difference.what)?;
+        }
+        for warning in &checked.warnings {
+            writeln!(out, "  note: {warning}")?;
+        }
+        if !is_good {
+            writeln!(out, "`unmasq plan apply` loads rules again that are missing or changed")?;
+        }
+    }
+    if is_good { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::from(1)) }
+}
