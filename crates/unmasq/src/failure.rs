@@ -21,17 +21,22 @@ impl Failure {
 
     /// Prints the chain to standard error. A broken pipe is no error: whoever closed it has read enough.
     pub(crate) fn report(self) -> ExitCode {
-        let is_broken_pipe = self
-            .error
-            .chain()
-            .any(|e| e.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe));
-        if is_broken_pipe {
+        if is_broken_pipe(&self.error) {
             return ExitCode::SUCCESS;
         }
         // Nothing is left to tell if standard error is gone too.
         let _ = writeln!(anstream::stderr(), "unmasq: {}", told(&self.error));
         ExitCode::from(self.exit)
     }
+}
+
+/// Did whoever reads the output close it? Also where JSON was being written, whose errors carry only the kind.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let of_json = || cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        kind.or_else(of_json) == Some(io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// An error and its causes in one line. Some errors tell their cause themselves; nothing is said twice.
@@ -59,6 +64,23 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_pipe_that_was_closed_is_no_error_also_in_the_middle_of_json() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let error = serde_json::to_writer(Closed, &[1, 2, 3]).unwrap_err();
+        assert!(is_broken_pipe(&anyhow::Error::from(error).context("printing")));
+        assert!(is_broken_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!is_broken_pipe(&io::Error::other("full").into()));
+    }
 
     #[test]
     fn a_cause_is_told_once() {

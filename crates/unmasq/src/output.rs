@@ -1,6 +1,24 @@
 //! How values are printed for people.
 
 use std::fmt;
+use std::io::{self, Write};
+
+use anstyle::Style;
+
+/// Prints a line of spans, each in its style; blanks at its end are left out.
+pub(crate) fn styled_line<'s>(
+    out: &mut impl Write,
+    spans: impl ExactSizeIterator<Item = (Style, &'s str)>,
+) -> io::Result<()> {
+    let mut left = spans.len();
+    for (style, text) in spans {
+        left -= 1;
+        // Nothing follows that blanks could keep in its place.
+        let text = if left == 0 { text.trim_end() } else { text };
+        write!(out, "{style}{text}{style:#}")?;
+    }
+    writeln!(out)
+}
 
 /// A number of bytes, with a binary unit and one digit: `640 B`, `1.4 MiB`.
 #[derive(Clone, Copy, Debug)]

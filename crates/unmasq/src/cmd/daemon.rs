@@ -9,7 +9,8 @@ use crate::failure::{Failure, Outcome};
 
 /// Run everything that the configuration asks for, and keep it running
 ///
-/// Starts the recorder as a process of its own and starts it again should it ever end. SIGTERM stops everything;
+/// Starts the recorder, and the guard of the port plan if there is one, as processes of their own and starts them again should one ever
+/// end. SIGTERM stops everything;
 /// SIGHUP reads the configuration anew: a file with errors is reported and changes nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\

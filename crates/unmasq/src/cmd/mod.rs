@@ -4,12 +4,16 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Outcome;
 
+mod compat;
 mod config;
 mod daemon;
 mod doctor;
 mod generate;
+mod honeypot;
 mod ledger;
+mod plan;
 mod record;
+mod rules;
 mod status;
 mod trace;
 mod watch;
@@ -35,9 +39,13 @@ enum Command {
     Generate(generate::Args),
     Record(record::Args),
     Watch(watch::Args),
+    Honeypot(Box<honeypot::Args>),
     #[command(hide = true)]
     Watchdog(watchdog::Args),
     Ledger(ledger::Args),
+    Plan(plan::Args),
+    Rules(rules::Args),
+    Compat(compat::Args),
     Doctor(doctor::Args),
     Config(config::Args),
 }
@@ -52,7 +60,11 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Watchdog(args) => watchdog::run(&args),
         Command::Record(args) => record::run(&args),
         Command::Watch(args) => watch::run(&args),
+        Command::Honeypot(args) => honeypot::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Rules(args) => rules::run(&args),
         Command::Ledger(args) => ledger::run(&args),
+        Command::Compat(args) => compat::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
     }

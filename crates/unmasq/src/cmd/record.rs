@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{ArgAction, ValueEnum};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 use unmasq_control::DEFAULT_SOCKET;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
@@ -15,11 +13,9 @@ use super::DEFAULT_LEDGER;
 use crate::config::{Config, Netns, Reliable, units};
 use crate::control::server;
 use crate::failure::{Failure, Outcome};
-use crate::recorder::privileges::{self, Account};
-use crate::recorder::{Namespaces, Options, Recorder, Wishes};
-
-/// The account that a recorder becomes, if the machine has it.
-const DEFAULT_ACCOUNT: &str = "unmasq";
+use crate::privileges;
+use crate::recorder::{Namespaces, Options, Recorder};
+use crate::wishes::Wishes;
 
 /// Record every translation that the kernel makes
 ///
@@ -116,31 +112,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(file) => configured(&Config::load(file)?)?,
         None => options(args)?,
     };
-    // Handlers, not threads: privileges are dropped while the process has one thread only.
-    let wishes = Wishes::default();
-    for signal in [SIGTERM, SIGINT] {
-        // A second one ends the process at once, should the disk not let us go.
-        flag::register_conditional_shutdown(signal, 1, std::sync::Arc::clone(&wishes.stop))
-            .and_then(|_| flag::register(signal, std::sync::Arc::clone(&wishes.stop)))
-            .context("cannot handle signals")?;
-    }
-    flag::register(SIGHUP, std::sync::Arc::clone(&wishes.reload)).context("cannot handle signals")?;
+    let wishes = Wishes::of_signals()?;
     let recorder = Recorder::start(options)?;
     recorder.run(&wishes).map_err(|error| Failure::with_exit(1, error))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The account to become: the one named, or else the usual one if the machine has it.
-fn account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
-    let find = |name| Account::find(name).context("cannot read /etc/passwd");
-    let account = match name {
-        Some(name) => Some(find(name)?.with_context(|| {
-            format!("there is no account {name:?}; make it with `useradd --system {name}`")
-        })?),
-        None => find(DEFAULT_ACCOUNT)?,
-    };
-    // Only root can become another.
-    Ok(account.filter(|_| rustix::process::geteuid().is_root()))
 }
 
 /// The stream's name: the one given, or the host's as far as it can name a folder.
@@ -154,7 +129,7 @@ fn stream(name: Option<&str>) -> String {
 }
 
 fn configured(config: &Config) -> anyhow::Result<Options> {
-    let Config { record, control } = config;
+    let Config { record, control, plan: _, rules: _, honeypot: _ } = config;
     Ok(Options {
         ledger: record.ledger.clone(),
         stream: stream(record.stream.as_deref()),
@@ -177,7 +152,7 @@ fn configured(config: &Config) -> anyhow::Result<Options> {
             mode: control.mode,
             group: control.group.as_deref().map(privileges::group).transpose()?,
         }),
-        account: account(record.user.as_deref())?,
+        account: privileges::account(record.user.as_deref())?,
         quiet: false,
     })
 }
@@ -219,7 +194,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
             mode: 0o660,
             group: None,
         }),
-        account: account(args.user.as_deref())?,
+        account: privileges::account(args.user.as_deref())?,
         quiet: args.quiet,
     })
 }

@@ -1,8 +1,10 @@
 //! How each kind of value is written in the file, as functions from TOML to the type.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -78,6 +80,34 @@ pub(super) fn socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Refused>
         Ok(address) if address.port() != 0 => Ok(address),
         _ => Err(format!("{text:?} is not {WANTED}").into()),
     }
+}
+
+/// A text of a form that its type knows, such as a network or a range of ports.
+pub(super) fn parsed<T: FromStr<Err: Display>>(value: &DeValue<'_>) -> Result<T, Refused> {
+    text(value)?.parse().map_err(|error: T::Err| error.to_string().into())
+}
+
+/// A whole number within limits.
+pub(super) fn integer(value: &DeValue<'_>, limits: RangeInclusive<i64>) -> Result<i64, Refused> {
+    let number = value.as_integer().ok_or_else(|| not(value, "a whole number"))?;
+    let parsed = i64::from_str_radix(number.as_str(), number.radix()).ok();
+    parsed.filter(|number| limits.contains(number)).ok_or_else(|| {
+        format!("{} is out of range; give {} to {}", number.as_str(), limits.start(), limits.end()).into()
+    })
+}
+
+/// The same of numbers that are never negative.
+pub(super) fn number(limits: RangeInclusive<u32>) -> impl Fn(&DeValue<'_>) -> Result<u32, Refused> {
+    move |value| {
+        let limits = i64::from(*limits.start())..=i64::from(*limits.end());
+        // Within the limits, it fits.
+        integer(value, limits).map(|number| number as u32)
+    }
+}
+
+/// Yes or no.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, Refused> {
+    value.as_bool().ok_or_else(|| not(value, "true or false"))
 }
 
 /// One of several words.

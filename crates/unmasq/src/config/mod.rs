@@ -12,6 +12,9 @@
 
 mod example;
 mod form;
+mod honeypot;
+mod plan;
+mod rules;
 mod section;
 pub(crate) use unmasq_diagnostic::units;
 
@@ -24,6 +27,11 @@ use unmasq_control::tls::Identity;
 use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 pub(crate) use example::example;
+pub(crate) use honeypot::{
+    Bounds as HoneypotBounds, Honeypot, Outputs as HoneypotOutputs, Tarpit as HoneypotTarpit,
+};
+pub(crate) use plan::{DEFAULT_HISTORY, Plan};
+pub(crate) use rules::Rules;
 pub(crate) use section::About;
 pub(crate) use unmasq_diagnostic::{ConfigError, Invalid};
 
@@ -41,6 +49,12 @@ pub(crate) struct Config {
     pub(crate) record: Record,
     /// `[control]`.
     pub(crate) control: Control,
+    /// `[plan]`.
+    pub(crate) plan: Plan,
+    /// `[rules]`.
+    pub(crate) rules: Rules,
+    /// `[honeypot]`.
+    pub(crate) honeypot: Honeypot,
 }
 
 /// `[record]`: the recorder.
@@ -359,12 +373,36 @@ fn read(text: &str) -> (Config, Vec<About>, Vec<Problem>) {
     let mut section =
         Section::open(document, "control", "The control socket of the running daemon.", &mut problems);
     let control = Control::read(&mut section);
-    let sections = vec![recorded, section.close()];
+    let controlled = section.close();
+    let mut section = Section::open(
+        document,
+        "plan",
+        "The port plan: which client has which ports of which public address.",
+        &mut problems,
+    );
+    let plan = Plan::read(&mut section);
+    let planned = section.close();
+    let mut section = Section::open(
+        document,
+        "rules",
+        "Rulesets that are tested, committed and kept by `unmasq rules`.",
+        &mut problems,
+    );
+    let rules = Rules::read(&mut section);
+    let ruled = section.close();
+    let mut section = Section::open(
+        document,
+        "honeypot",
+        "The SSH server that lets nobody in, and writes down what they tried.",
+        &mut problems,
+    );
+    let honeypot = Honeypot::read(&mut section);
+    let sections = vec![recorded, controlled, planned, ruled, section.close()];
     // What the parser made of broken text has keys that nobody wrote.
     if is_toml {
         section::unknown(document, &sections, &mut problems);
     }
-    (Config { record, control }, sections, problems)
+    (Config { record, control, plan, rules, honeypot }, sections, problems)
 }
 
 #[cfg(test)]

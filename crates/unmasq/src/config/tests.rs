@@ -2,7 +2,13 @@
 
 use proptest::prelude::*;
 
+use unmasq_watch::client::remote::Place as BookPlace;
+use unmasq_watch::enforce::{SetKind, SetName};
+use unmasq_watch::journal_log::Target;
+
 use super::*;
+use unmasq_plan::Layout;
+use unmasq_plan::history::Format;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("unmasq.toml"), text).map_err(|error| error.to_string())
@@ -64,6 +70,65 @@ fn every_key_is_read() {
         tls_certificate = "/c.pem"
         tls_key = "/k.pem"
         tls_clients = "/a.pem"
+        [plan]
+        networks = ["192.168.101.0/24", "10.8.0.7"]
+        from_interface = "wg0"
+        server_files = ["/etc/wireguard"]
+        portal = "/p.php"
+        leave_out = ["192.168.101.128/25"]
+        public = ["203.0.113.0/28", "eth0"]
+        ports = "2000-60000"
+        exclude = ["kernel", "8080-8090"]
+        ports_per_client = 512
+        growth = 50
+        layout = "eduvpn"
+        format = "iptables"
+        out_interface = "eth1"
+        overflow = 100
+        history = "/h"
+        keep_flows = true
+        check_every = "1m"
+        [rules]
+        history = "/r"
+        author = "Ada <ada@example.net>"
+        git = "/g"
+        [honeypot]
+        listen = ["0.0.0.0:2222", "[::1]:22"]
+        transparent = true
+        profile = "/p.toml"
+        host_keys = "/hk"
+        host_key_files = ["/k1"]
+        identification = "SSH-2.0-x"
+        methods = ["password"]
+        moduli = "/m"
+        json = "/j"
+        eve = "/e"
+        file_size = "1MiB"
+        files = 3
+        log = "syslog"
+        set = "inet filter attackers"
+        set_timeout = "1h"
+        allow = ["192.0.2.0/24", "2001:db8::1"]
+        metrics = "127.0.0.1:9322"
+        connections = 50
+        connections_by_address = 5
+        grace = "30s"
+        attempts = 3
+        bytes = "128KiB"
+        delay = "1s"
+        tarpit_after = 100
+        tarpit_networks = ["198.51.100.0/24"]
+        tarpit_software = ["libssh"]
+        tarpit_connections = 7
+        tarpit_time = "5m"
+        proxies = ["127.0.0.1"]
+        book = "tls://gw:7443"
+        book_certificate = "/bc"
+        book_key = "/bk"
+        book_authority = "/ba"
+        hash_passwords = true
+        threads = 2
+        user = "pot"
         "#,
     );
     let expected = Config {
@@ -93,6 +158,76 @@ fn every_key_is_read() {
                     authority: "/a.pem".into(),
                 },
             }),
+        },
+        plan: Plan {
+            networks: vec!["192.168.101.0/24".parse().unwrap(), "10.8.0.7".parse().unwrap()],
+            from_interface: Some("wg0".to_owned()),
+            server_files: vec!["/etc/wireguard".into()],
+            portal: Some("/p.php".into()),
+            leave_out: vec!["192.168.101.128/25".parse().unwrap()],
+            public: vec!["203.0.113.0/28".parse().unwrap(), "eth0".parse().unwrap()],
+            ports: Some("2000-60000".parse().unwrap()),
+            exclude: vec!["kernel".parse().unwrap(), "8080-8090".parse().unwrap()],
+            ports_per_client: Some(512),
+            growth: 50,
+            layout: Layout::Eduvpn,
+            format: Format::Iptables,
+            out_interface: Some("eth1".to_owned()),
+            overflow: Some(100),
+            history: "/h".into(),
+            keep_flows: true,
+            check_every: Duration::from_secs(60),
+        },
+        rules: Rules {
+            history: "/r".into(),
+            author: Some("Ada <ada@example.net>".to_owned()),
+            git: Some("/g".into()),
+        },
+        honeypot: Honeypot {
+            listen: vec![([0; 4], 2222).into(), "[::1]:22".parse().unwrap()],
+            transparent: true,
+            profile: Some("/p.toml".into()),
+            host_keys: "/hk".into(),
+            host_key_files: vec!["/k1".into()],
+            identification: Some("SSH-2.0-x".to_owned()),
+            methods: vec!["password".to_owned()],
+            moduli: Some("/m".into()),
+            outputs: HoneypotOutputs {
+                json: Some("/j".into()),
+                eve: Some("/e".into()),
+                file_size: 1 << 20,
+                files: 3,
+                log: Some(Target::Syslog("/dev/log".into())),
+                set: Some(SetName::parse(SetKind::Nft, "inet filter attackers").unwrap()),
+                set_timeout: Duration::from_secs(3600),
+                allow: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::1/128".parse().unwrap()],
+                metrics: Some(([127, 0, 0, 1], 9322).into()),
+            },
+            bounds: HoneypotBounds {
+                connections: 50,
+                connections_by_address: 5,
+                grace: Duration::from_secs(30),
+                attempts: Some(3),
+                bytes: 128 << 10,
+                delay: Some(Duration::from_secs(1)),
+            },
+            tarpit: HoneypotTarpit {
+                after: Some(100),
+                networks: vec!["198.51.100.0/24".parse().unwrap()],
+                software: vec!["libssh".to_owned()],
+                connections: 7,
+                time: Duration::from_secs(300),
+            },
+            proxies: vec!["127.0.0.1/32".parse().unwrap()],
+            book: Some(BookPlace::Tls { host: "gw".to_owned(), port: 7443 }),
+            book_identity: Some(Identity {
+                certificate: "/bc".into(),
+                key: "/bk".into(),
+                authority: "/ba".into(),
+            }),
+            hash_passwords: true,
+            threads: Some(2),
+            user: Some("pot".to_owned()),
         },
     };
     assert_eq!(config, Ok(expected));
@@ -196,6 +331,19 @@ fn a_wrong_value_says_what_would_be_right() {
     assert!(message.contains("tls_listen needs tls_clients as well"), "{message}");
     assert!(!message.contains("needs tls_key"), "{message}");
     assert!(refusal("record = 5").contains("record is a section"));
+    for (line, part) in [
+        ("networks = [\"10.8.0.0/24\", \"10.8.0/24\"]", "is not an IPv4 network"),
+        ("public = [\"203.0.113.300\"]", "is not an IPv4 address or range"),
+        ("ports = \"9-1\"", "with the lower one first"),
+        ("growth = 1001", "give 0 to 1000"),
+        ("growth = \"25\"", "a whole number"),
+        ("ports_per_client = 0", "give 1 to 65535"),
+        ("keep_flows = 1", "true or false"),
+        ("layout = \"odd\"", "\"even\", \"eduvpn\""),
+    ] {
+        let message = refusal(&format!("[plan]\n{line}\n"));
+        assert!(message.contains(part) && message.starts_with("unmasq.toml:2:"), "{line}: {message}");
+    }
 }
 
 #[test]

@@ -28,8 +28,9 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn open() -> io::Result<Self> {
-        let name = format!("unmasq-daemon-{}", std::process::id());
+    /// One for a worker of that kind.
+    pub(super) fn open(kind: &str) -> io::Result<Self> {
+        let name = format!("unmasq-daemon-{}-{kind}", std::process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
         Ok(Self { socket, name })
     }

@@ -1,17 +1,12 @@
 //! The clocks, read together.
 
-use std::time::Duration;
-
-use rustix::time::{ClockId, clock_gettime};
-use unmasq_flow::{ClockReading, Timestamp};
+use unmasq_flow::ClockReading;
 use unmasq_netfilter::settings::Clock;
+
+use crate::clocks;
 
 /// Wall clock, boot clock and synchronisation state at one moment.
 pub(super) fn read() -> ClockReading {
-    let boot = clock_gettime(ClockId::Boottime);
-    ClockReading {
-        wall: Timestamp::now(),
-        boot: Duration::new(boot.tv_sec.unsigned_abs(), boot.tv_nsec as u32),
-        is_synchronised: Clock::read().is_ok_and(|clock| clock.is_synchronised),
-    }
+    let (wall, boot) = clocks::together();
+    ClockReading { wall, boot, is_synchronised: Clock::read().is_ok_and(|clock| clock.is_synchronised) }
 }

@@ -14,7 +14,6 @@ mod accept;
 mod clock;
 mod dumps;
 mod place;
-pub(crate) mod privileges;
 mod reader;
 pub(crate) mod status;
 pub(crate) mod watchdog;
@@ -28,6 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
+use rustix::thread::CapabilitySet;
 use unmasq_control::{Covered, Status};
 use unmasq_flow::{Book, DestinationPolicy, Limits, ScopeKind, Timestamp};
 use unmasq_ledger::{CoverageEvent, Retention, Writer, WriterOptions};
@@ -37,12 +37,12 @@ use unmasq_netfilter::netns::Namespace;
 use self::accept::Acceptance;
 use self::dumps::Dumps;
 use self::place::{Place, Sockets};
-use self::privileges::Account;
 use self::reader::{Message, QUEUE};
 use self::watchdog::Guard;
 use crate::control::book::BookAnswers;
 use crate::control::server::{self, Answers, Bound, Server};
 use crate::control::tls;
+use crate::privileges::{self, Account};
 
 /// Accepted events are in the journal after at most this long.
 const FLUSH: Duration = Duration::from_millis(100);
@@ -111,13 +111,6 @@ impl Options {
     }
 }
 
-/// What the signals ask for; set by signal handlers.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wishes {
-    pub(crate) stop: Arc<std::sync::atomic::AtomicBool>,
-    pub(crate) reload: Arc<std::sync::atomic::AtomicBool>,
-}
-
 /// A running recorder.
 pub(crate) struct Recorder {
     options: Options,
@@ -169,8 +162,12 @@ impl Recorder {
         let bound = options.control.as_ref().map(|place| Bound::bind(place, owner)).transpose()?;
         // The key is for root to read.
         let bound_tls = options.tls.as_ref().map(tls::Bound::bind).transpose()?;
-        privileges::drop_to(options.account.as_ref(), options.namespaces == Namespaces::All)
-            .context("cannot drop privileges")?;
+        // A dump asks for CAP_NET_ADMIN each time, a namespace that is still to be opened for CAP_SYS_ADMIN.
+        let mut kept = CapabilitySet::NET_ADMIN;
+        if options.namespaces == Namespaces::All {
+            kept |= CapabilitySet::SYS_ADMIN;
+        }
+        privileges::drop_to(options.account.as_ref(), kept).context("cannot drop privileges")?;
 
         let book = Book::new(Limits { max_bytes: options.book_bytes, keep_ended: options.keep_ended });
         let book = Arc::new(Mutex::new(book));

@@ -13,8 +13,9 @@ use unmasq_netfilter::netns::Namespace;
 
 use super::place::{Place, Sockets, Surroundings, Uncovered};
 use super::reader::{Message, Reading};
-use super::{FLUSH, MINUTE, Namespaces, Recorder, SECOND, SILENT_DUMP, Wishes, clock, status, watchdog};
+use super::{FLUSH, MINUTE, Namespaces, Recorder, SECOND, SILENT_DUMP, clock, status, watchdog};
 use crate::failure::told;
+use crate::wishes::Wishes;
 
 /// Messages taken from the queue between two looks at the clock.
 const BURST: usize = 64;

@@ -1,6 +1,6 @@
 //! From a configuration to the parts of a watch.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use unmasq_netfilter::netns::Namespace;
 use unmasq_watch::bans::Escalation;
 use unmasq_watch::client::remote::{Place, RemoteBook};
 use unmasq_watch::client::{Captures, Waits};
-use unmasq_watch::config::{BookAddress, Config, Conntrack, Loaded};
+use unmasq_watch::config::{BookAddress, Config, Conntrack, Loaded, Spelling};
 use unmasq_watch::counters;
 use unmasq_watch::guard::{self, Guard};
 use unmasq_watch::machine::Machine;
@@ -29,6 +29,24 @@ use super::world::{Own, Surroundings};
 /// How long a question to another host's book may take.
 const BOOK_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// A file, which is read again when that is asked for.
+    File(PathBuf),
+    /// A text in TOML that another command made, and what it is called in messages.
+    Made { name: PathBuf, text: String },
+}
+
+impl Origin {
+    /// Its name, for messages.
+    pub(crate) fn name(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Made { name: path, .. } => path,
+        }
+    }
+}
+
 /// A configuration, read and compiled.
 pub(crate) struct Plan {
     pub(crate) loaded: Loaded,
@@ -40,7 +58,18 @@ pub(crate) struct Plan {
 impl Plan {
     /// Reads and compiles a file. What is wrong is reported at once, with places.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
-        let loaded = Config::load(file)?;
+        Self::compile(Config::load(file)?)
+    }
+
+    /// Reads and compiles what comes from there.
+    pub(crate) fn of(origin: &Origin) -> Result<Self, ConfigError> {
+        match origin {
+            Origin::File(file) => Self::load(file),
+            Origin::Made { name, text } => Self::compile(Config::parse(name, text, Spelling::Toml)?),
+        }
+    }
+
+    fn compile(loaded: Loaded) -> Result<Self, ConfigError> {
         match Program::compile(&loaded) {
             Ok(compiled) => {
                 let warnings = loaded.warnings.iter().cloned().chain(compiled.warnings).collect();

@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use unmasq_flow::{Book, Flow, Limits, Origin, ScopeKind, Timestamp};
 use unmasq_netfilter::conntrack::{self, Batch, Dumper, Event, EventKind, EventOptions, EventSocket};
 use unmasq_netfilter::netns::Namespace;
@@ -23,6 +23,8 @@ use unmasq_netfilter::netns::Namespace;
 const QUIET: Duration = Duration::from_millis(200);
 /// How long a start waits for the translations under way to be listed; a million take about a second.
 const FIRST_LIST: Duration = Duration::from_secs(5);
+/// How long a ban waits for translations that the kernel has told of and nobody has taken in yet; they take microseconds.
+const SETTLED_WITHIN: Duration = Duration::from_millis(50);
 /// Masking addresses that are remembered; a gateway has a handful, a carrier's pool some thousands.
 const MOST_MASKING: usize = 65_536;
 /// Most memory for the book.
@@ -35,6 +37,9 @@ struct Shared {
     /// Addresses that were seen to stand for others, and whether the engine has taken them since the last.
     masking: Mutex<HashSet<IpAddr>>,
     masking_grew: AtomicBool,
+    /// How many readers are taking in what they have read, and how often one was done with all that there was.
+    busy: AtomicUsize,
+    rounds: AtomicUsize,
     /// Does an entry wait for a translation? Then a new one wakes the engine.
     is_awaited: AtomicBool,
     wake: OwnedFd,
@@ -48,6 +53,8 @@ struct Shared {
 pub(crate) struct Feed {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// The readers' sockets, to see whether something waits in them.
+    sockets: Vec<OwnedFd>,
 }
 
 impl Feed {
@@ -60,13 +67,15 @@ impl Feed {
             book: Mutex::new(Book::new(Limits { max_bytes: BOOK_BYTES, keep_ended: keep })),
             masking: Mutex::default(),
             masking_grew: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            rounds: AtomicUsize::new(0),
             is_awaited: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .context("cannot make an eventfd")?,
             dumping: Mutex::new(()),
             stop: AtomicBool::new(false),
         });
-        let mut feed = Self { shared, threads: Vec::new() };
+        let mut feed = Self { shared, threads: Vec::new(), sockets: Vec::new() };
         let (listed, lists) = bounded(namespaces.len());
         for namespace in namespaces {
             let about = match namespace.name() {
@@ -82,6 +91,8 @@ impl Feed {
             let opened = EventSocket::open(&namespace, &options)
                 .and_then(|events| Ok((events, Dumper::open(&namespace)?)))
                 .with_context(|| format!("cannot listen to the connection tracking of {about}"))?;
+            let socket = opened.0.as_fd().try_clone_to_owned().context("cannot duplicate a socket")?;
+            feed.sockets.push(socket);
             let origin = Origin::new("watch", namespace.name()).shared();
             let shared = Arc::clone(&feed.shared);
             let reader =
@@ -113,6 +124,23 @@ impl Feed {
         self.shared.is_awaited.swap(is_awaited, Ordering::AcqRel)
     }
 
+    /// Waits, for a bounded time, until what the kernel has told so far has been taken in: a log line can come before the reader of
+    /// its connection's translation was given a processor.
+    pub(crate) fn settle(&self) {
+        let (asked, rounds) = (Instant::now(), self.shared.rounds.load(Ordering::Acquire));
+        // In this order: what is no longer in a socket is in a reader's hands before it is taken out.
+        let is_settled = || {
+            !self.sockets.iter().any(|socket| is_readable(socket.as_fd(), Duration::ZERO))
+                && self.shared.busy.load(Ordering::Acquire) == 0
+        };
+        // Where more comes all the time, one that had nothing left since has what was there.
+        let had_nothing_left =
+            || self.sockets.len() == 1 && self.shared.rounds.load(Ordering::Acquire) != rounds;
+        while !is_settled() && !had_nothing_left() && asked.elapsed() < SETTLED_WITHIN {
+            thread::sleep(Duration::from_micros(100));
+        }
+    }
+
     /// The addresses that stand for others, if there are new ones since the last call.
     pub(crate) fn new_masking(&self) -> Option<Vec<IpAddr>> {
         let grew = self.shared.masking_grew.swap(false, Ordering::AcqRel);
@@ -141,6 +169,14 @@ impl Drop for Feed {
     }
 }
 
+/// Is something there, at the latest after so long?
+fn is_readable(socket: BorrowedFd<'_>, within: Duration) -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+    let time = Timespec::try_from(within).ok();
+    // An interruption is looked at as silence, and again at once.
+    poll(&mut polled, time.as_ref()).is_ok_and(|count| count > 0)
+}
+
 struct Reader {
     events: EventSocket,
     dumper: Dumper,
@@ -155,7 +191,7 @@ impl Reader {
         let mut batch = Batch::new();
         let mut events: Vec<Event> = Vec::with_capacity(Batch::CAPACITY);
         let mut last_dump = Timestamp::MIN;
-        let mut needs_dump = true;
+        let (mut needs_dump, mut is_busy) = (true, false);
         while !self.shared.stop.load(Ordering::Acquire) {
             if needs_dump {
                 match self.dump(last_dump) {
@@ -169,13 +205,18 @@ impl Reader {
                     }
                 }
             }
-            let received = match self.events.receive(&mut batch, QUIET) {
+            if is_readable(self.events.as_fd(), QUIET) {
+                self.shared.busy.fetch_add(1, Ordering::AcqRel);
+                is_busy = true;
+            }
+            let received = match self.events.receive(&mut batch, Duration::ZERO) {
                 Ok(received) => received,
                 Err(error) => {
                     eprintln!(
                         "unmasq: reading the connection tracking failed: {error}; translations by the kernel are no \
                          longer known to the watch until it is started again"
                     );
+                    self.shared.busy.fetch_sub(usize::from(is_busy), Ordering::AcqRel);
                     return;
                 }
             };
@@ -188,6 +229,12 @@ impl Reader {
                 needs_dump = true;
             }
             self.accept(&events);
+            if !is_readable(self.events.as_fd(), Duration::ZERO) {
+                self.shared.rounds.fetch_add(1, Ordering::AcqRel);
+            }
+            if std::mem::take(&mut is_busy) {
+                self.shared.busy.fetch_sub(1, Ordering::AcqRel);
+            }
         }
     }
 

@@ -42,7 +42,7 @@ impl Live {
         })
         .context("cannot start the thread that changes the kernel's sets")?;
         Ok(Self {
-            log: Log::open(&config.log.identifier, &target(config)),
+            log: log(config),
             outbox,
             enforcer,
             reports,
@@ -58,7 +58,7 @@ impl Live {
     /// Takes up a changed configuration.
     pub(crate) fn reload(&mut self, config: &Config) -> anyhow::Result<()> {
         self.outbox.set_transport(&Transport::configured(&config.email.transport)?)?;
-        self.log = Log::open(&config.log.identifier, &target(config));
+        self.log = log(config);
         self.from.clone_from(&config.email.from);
         self.to.clone_from(&config.email.to);
         self.subject.clone_from(&config.email.subject);
@@ -231,6 +231,11 @@ impl Live {
     }
 }
 
-fn target(config: &Config) -> Target {
-    if config.log.journal { Target::Any } else { Target::Stderr }
+fn log(config: &Config) -> Log {
+    let target = match &config.log.file {
+        Some(file) => Target::File(file.clone()),
+        None if config.log.journal => Target::Any,
+        None => Target::Stderr,
+    };
+    Log::open(&config.log.identifier, &target).at_least(config.log.level)
 }

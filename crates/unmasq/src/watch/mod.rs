@@ -9,6 +9,7 @@
 pub(crate) mod build;
 mod clients;
 mod control;
+pub(crate) mod divert;
 pub(crate) mod effect;
 pub(crate) mod engine;
 mod feed;
@@ -26,7 +27,8 @@ use unmasq_watch::bans;
 pub(crate) fn target(text: &str) -> Result<IpNet, String> {
     let single = text.parse::<std::net::IpAddr>().map(IpNet::from);
     let net = single.or_else(|_| text.parse::<IpNet>());
-    net.map(bans::canonical).map_err(|_| format!("{text:?} is neither an address nor a network"))
+    net.map(bans::canonical)
+        .map_err(|_| format!("{text:?} is neither an address nor a network, such as 192.0.2.0/24"))
 }
 
 /// An address without its length, a network with its host bits cleared.

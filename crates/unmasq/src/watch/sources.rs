@@ -8,8 +8,9 @@ use unmasq_flow::Timestamp;
 use unmasq_journal::Where;
 use unmasq_source::journal::{self, Hosts, Journal};
 use unmasq_source::merge::{Merge, Order};
+use unmasq_source::sensor::{Place, Sensed};
 use unmasq_source::{Address, Followed, Once as File, Position, Source, Start, Stdin, listen};
-use unmasq_watch::config::{Config, JournalPlace, RecordFormat, SourceConfig, SyslogSocket};
+use unmasq_watch::config::{Config, JournalPlace, RecordFormat, SensorPlace, SourceConfig, SyslogSocket};
 
 /// A log that is read once to its end.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Once {
     pub(crate) path: PathBuf,
     /// `None`: by its first bytes.
     pub(crate) format: Option<Format>,
+    /// Only lines with this text are looked at, of JSON.
+    pub(crate) containing: Option<String>,
 }
 
 impl Once {
@@ -41,7 +44,8 @@ impl Once {
             };
             return Ok(Box::new(Journal::open(options)?));
         }
-        Ok(Box::new(File::open(&self.path, self.format, context(config))?))
+        let file = File::open(&self.path, self.format, context(config))?;
+        Ok(Box::new(file.containing(self.containing.as_deref())))
     }
 }
 
@@ -63,7 +67,7 @@ pub(crate) fn open(
             .iter()
             .map(|source| {
                 let key = name_of(source);
-                let start = place(&key)?.map_or(Start::Tail, start_at);
+                let start = place(&key)?.map_or_else(|| first_start(source), start_at);
                 Ok(Opened { key, source: one(config, source, start)? })
             })
             .collect();
@@ -73,7 +77,7 @@ pub(crate) fn open(
     for source in &config.sources {
         let name = name_of(source);
         let member = saved.as_ref().and_then(|saved| saved.member(&name));
-        let start = member.map_or(Start::Tail, |member| start_at(member.place.clone()));
+        let start = member.map_or_else(|| first_start(source), |member| start_at(member.place.clone()));
         merge.add(name, one(config, source, start)?, member)?;
     }
     Ok(vec![Opened { key: MERGED.to_owned(), source: Box::new(merge) }])
@@ -81,6 +85,18 @@ pub(crate) fn open(
 
 /// The name of several sources that are read as one.
 const MERGED: &str = "all sources";
+
+/// Where a source begins that was never read.
+fn first_start(source: &SourceConfig) -> Start {
+    match source {
+        SourceConfig::File { from_start: true, .. } => Start::Head,
+        SourceConfig::File { .. }
+        | SourceConfig::Journal(_)
+        | SourceConfig::Sensor { .. }
+        | SourceConfig::Stdin { .. }
+        | SourceConfig::Syslog(_) => Start::Tail,
+    }
+}
 
 fn start_at(position: Position) -> Start {
     match position {
@@ -105,9 +121,11 @@ fn one(config: &Config, source: &SourceConfig, start: Start) -> anyhow::Result<B
             let options = journal::Options { place, start, encoding: encoding(config), follow: true };
             Box::new(Journal::open(options)?)
         }
-        SourceConfig::File { path, format } => {
-            Box::new(Followed::open(path, format_of(*format), context, start)?)
+        SourceConfig::File { path, format, containing, .. } => {
+            let file = Followed::open(path, format_of(*format), context, start)?;
+            Box::new(file.containing(containing.as_deref()))
         }
+        SourceConfig::Sensor { place, ports } => Box::new(Sensed::open(&place_of(place), ports)?),
         SourceConfig::Stdin { format } => Box::new(Stdin::open(format_of(*format), context)?),
         SourceConfig::Syslog(socket) => listen(&address(socket), context)?,
     })
@@ -121,7 +139,15 @@ fn name_of(source: &SourceConfig) -> String {
         SourceConfig::Journal(JournalPlace::Directory(folder)) => format!("journals in {}", folder.display()),
         SourceConfig::File { path, .. } => format!("file {}", path.display()),
         SourceConfig::Stdin { .. } => "standard input".to_owned(),
+        SourceConfig::Sensor { place, .. } => place_of(place).to_string(),
         SourceConfig::Syslog(socket) => format!("syslog {}", address(socket)),
+    }
+}
+
+fn place_of(place: &SensorPlace) -> Place {
+    match place {
+        SensorPlace::Nflog(group) => Place::Group(*group),
+        SensorPlace::Interface(name) => Place::Interface(name.clone()),
     }
 }
 

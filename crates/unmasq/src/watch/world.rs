@@ -181,6 +181,9 @@ impl<H: Hands> Surroundings<H> {
 
     fn ban(&mut self, step: StepId, order: BanOrder<'_>) -> Result<(), String> {
         // The connection that this entry is of may have been the first one that was translated.
+        if let Some(feed) = &self.feed {
+            feed.settle();
+        }
         self.know_masking();
         let BanOrder { mut target, mut set, .. } = order;
         let mut port = None;

@@ -4,7 +4,7 @@ mod export;
 mod hold;
 mod import;
 mod info;
-mod progress;
+pub(super) mod progress;
 mod prune;
 mod selection;
 mod verify;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+pub(crate) use self::export::Target;
 use crate::failure::Outcome;
 
 /// Look after the record: import, export, verify, hold, prune.

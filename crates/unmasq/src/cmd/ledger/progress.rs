@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A bar over a number of bytes.
-pub(super) fn bar(bytes: u64, what: &'static str) -> ProgressBar {
+pub(crate) fn bar(bytes: u64, what: &'static str) -> ProgressBar {
     // indicatif draws nothing where standard error is no terminal.
     let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::stderr());
     let style =
@@ -13,10 +13,19 @@ pub(super) fn bar(bytes: u64, what: &'static str) -> ProgressBar {
     bar
 }
 
-/// A count of things of which the number is not known before.
-pub(super) fn count(what: &'static str) -> ProgressBar {
+/// A count of flows of which the number is not known before.
+pub(crate) fn count(what: &'static str) -> ProgressBar {
+    spinner("{spinner} {human_pos} flows {msg}, {per_sec}", what)
+}
+
+/// The same of lines.
+pub(crate) fn lines(what: &'static str) -> ProgressBar {
+    spinner("{spinner} {human_pos} lines {msg}, {per_sec}", what)
+}
+
+fn spinner(template: &str, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} {human_pos} flows {msg}, {per_sec}");
+    let style = ProgressStyle::with_template(template);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar.set_message(what);
     bar

@@ -50,6 +50,7 @@ Examples:
   unmasq trace 203.0.113.1:61002 --at \"Feb 22 12:27:04 2014\" --tz Europe/Berlin --proto tcp
   unmasq trace 203.0.113.1 --since \"08:00 today\" --until \"09:00 today\" --tz Europe/Berlin
   unmasq trace --client 192.168.101.2 --since 2026-11-21T00:00Z --until 2026-11-22T00:00Z
+  unmasq trace 192.0.2.1:65300 --at 2020-12-26T13:37:42Z --plan /etc/iptables
   unmasq trace --batch reports.csv --tz UTC > answers.csv"
 )]
 #[command(group = clap::ArgGroup::new("subject").required(true).args(["endpoint", "client", "batch"]))]
@@ -87,6 +88,10 @@ pub(crate) struct Args {
     /// A folder of recorded flows; can be given more than once [default: /var/lib/unmasq/ledger]
     #[arg(long, value_name = "DIR")]
     ledger: Vec<PathBuf>,
+    /// A folder of port plans that were applied, or of eduVPN's files rules.v4.TIME; can be given more than once
+    /// [default: /var/lib/unmasq/plan]
+    #[arg(long, value_name = "DIR")]
+    plan: Vec<PathBuf>,
     /// The control socket of the recorder to ask about the present [default: /run/unmasq/control.sock]
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
@@ -104,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(path) = &args.batch {
         return batch::run(args, path, now);
     }
-    let when = when(args, now)?;
+    let mut when = when(args, now)?;
     if let Some(client) = args.client {
         return client::run(args, client, &when, now);
     }
@@ -116,6 +121,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Inquiry { masked, protocol: args.proto, server: args.to, windows: when.asked.windows.clone(), now };
     let mut witnesses = witnesses::assemble(args, now)?;
     if masked.selector == Selector::None && !args.proto.is_some_and(|p| !p.has_ports() && !p.has_ids()) {
+        if witnesses.iter().any(|witness| witness.needs_port()) {
+            let note = format!("a port plan names a client by its port: ask for {masked}:PORT");
+            when.asked.notes.push(note);
+        }
         return address::run(args, &inquiry, &when, &mut witnesses);
     }
     let answer = ask::until_settled(&inquiry, &mut witnesses);

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
 use unmasq_flow::{Bound, Destination, Evidence, Flow, Period, Timestamp, Witness as By};
+use unmasq_plan::history::{Holder, Holding};
 use unmasq_trace::report::notes;
 use unmasq_trace::{
     Answer, Candidate, Certainty, Conversation, Cut, Decider, Hit, Reading, Shortfall, Verdict,
@@ -141,12 +142,20 @@ fn candidate(out: &mut impl Write, candidate: &Candidate, clock: Clock<'_>) -> i
         Certainty::Sure => "",
         Certainty::Possible => "; possibly not alive then: a bound is not known well enough",
     };
+    let possible = if candidate.hops[0].is_plan_only() { "" } else { possible };
     writeln!(out, "  client   {STRONG}{}{STRONG:#}  {}{possible}", candidate.client(), flow.protocol)?;
     if let Reading::Shifted(by) = candidate.reading {
         writeln!(out, "  reading  with the clock {:+.3} s off, because it was set", by as f64 / 1e9)?;
     }
     for hop in candidate.hops.iter().skip(1).rev() {
         writeln!(out, "  seen as  {}  in {}", hop.flow.masked, place(&hop.flow))?;
+    }
+    if let Some(holder) = &candidate.hops[0].plan {
+        plan(out, holder, clock)?;
+    }
+    if candidate.hops[0].is_plan_only() {
+        writeln!(out, "  flow     none is known; the port was this client's")?;
+        return known_by(out, candidate);
     }
     let place = place(flow);
     writeln!(
@@ -169,6 +178,38 @@ fn candidate(out: &mut impl Write, candidate: &Candidate, clock: Clock<'_>) -> i
             writeln!(out, "  note     more than eight flows lie behind one another; not followed further")?;
         }
     }
+    known_by(out, candidate)
+}
+
+/// Whose the port was by the plan.
+fn plan(out: &mut impl Write, holder: &Holder, clock: Clock<'_>) -> io::Result<()> {
+    let revision = match holder.revision {
+        0 => String::new(),
+        number => format!(", revision {number}"),
+    };
+    writeln!(out, "  range    {} for {}{revision}", holder.allocation.block, holder.allocation.protocols)?;
+    let Period { from, to } = holder.period;
+    let until = if to.is_finite() { format!("until {}", clock.both(to)) } else { "still".to_owned() };
+    match holder.holding {
+        Holding::InForce => writeln!(out, "  in force from {}, {until}", clock.both(from)),
+        Holding::Lingering => {
+            writeln!(
+                out,
+                "  in force before {}; flows that had begun were left alone, at most {until}",
+                clock.both(from)
+            )
+        }
+        Holding::Unconfirmed => {
+            writeln!(
+                out,
+                "  in force perhaps, from {}, {until}: nobody wrote what the kernel did",
+                clock.both(from)
+            )
+        }
+    }
+}
+
+fn known_by(out: &mut impl Write, candidate: &Candidate) -> io::Result<()> {
     let mut label = "known by";
     for evidence in candidate.evidence() {
         writeln!(out, "  {label} {FAINT}{}{FAINT:#}", self::evidence(evidence))?;
@@ -182,6 +223,7 @@ fn evidence(evidence: &Evidence) -> String {
         By::Kernel => evidence.place.clone(),
         By::Book => format!("the running recorder, {}", evidence.place),
         By::Ledger => format!("the ledger, {}", evidence.place),
+        By::Plan => format!("the plan, {}", evidence.place),
         By::Import => format!("an imported log, {}", evidence.place),
     }
 }

@@ -1,4 +1,4 @@
-//! Who is asked: each ledger, and about the present the book of the running recorder and the kernel's own tables.
+//! Who is asked: each ledger, each port plan, and about the present the book of the running recorder and the kernel's own tables.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,14 @@ use std::time::Duration;
 use unmasq_control::DEFAULT_SOCKET;
 use unmasq_flow::{Period, Timestamp};
 use unmasq_ledger::LedgerError;
-use unmasq_trace::{ClientQuestion, Closing, Hit, LedgerWitness, Question, Testimony, Witness, WitnessError};
+use unmasq_plan::history::{History, HistoryError};
+use unmasq_trace::{
+    ClientQuestion, Closing, Hit, LedgerWitness, PlanWitness, Question, Testimony, Witness, WitnessError,
+};
 
 use super::Args;
 use crate::cmd::DEFAULT_LEDGER;
+use crate::config::DEFAULT_HISTORY;
 use crate::failure::Failure;
 use crate::witness::{BookWitness, KernelWitness};
 
@@ -22,6 +26,7 @@ const NOW: Duration = Duration::from_secs(1);
 /// The witnesses, the ledgers first.
 pub(super) fn assemble(args: &Args, now: Timestamp) -> Result<Vec<Box<dyn Witness>>, Failure> {
     let mut witnesses = ledgers(&args.ledger)?;
+    witnesses.extend(plans(&args.plan)?);
     let socket = args.control.clone();
     witnesses.push(Box::new(Present::new(now - PRESENT, move || match socket {
         // One that was named is missed when it does not answer; the default one need not be there.
@@ -58,20 +63,40 @@ fn ledgers(named: &[PathBuf]) -> Result<Vec<Box<dyn Witness>>, Failure> {
     Ok(witnesses)
 }
 
+/// The plans that were named, or the usual one if it is there.
+fn plans(named: &[PathBuf]) -> Result<Vec<Box<dyn Witness>>, Failure> {
+    let usual = Path::new(DEFAULT_HISTORY);
+    if named.is_empty() && !History::is_in(usual) {
+        return Ok(Vec::new());
+    }
+    let named = if named.is_empty() { &[usual.to_owned()][..] } else { named };
+    named.iter().map(|directory| plan(directory)).collect()
+}
+
+fn plan(directory: &Path) -> Result<Box<dyn Witness>, Failure> {
+    match PlanWitness::open(directory) {
+        Ok(plan) => Ok(Box::new(plan)),
+        Err(error @ HistoryError::Damaged { .. }) => {
+            Ok(Box::new(Unreadable(format!("plan {}", directory.display()), error.to_string())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn ledger(directory: &Path) -> Result<Box<dyn Witness>, Failure> {
     match LedgerWitness::open(directory) {
         Ok(ledger) => Ok(Box::new(ledger)),
         Err(error @ (LedgerError::NotALedger { .. } | LedgerError::Version { .. })) => Err(error.into()),
-        Err(error) => Ok(Box::new(Unreadable(directory.display().to_string(), error.to_string()))),
+        Err(error) => Ok(Box::new(Unreadable(format!("ledger {}", directory.display()), error.to_string()))),
     }
 }
 
-/// A ledger that cannot be opened. It is asked all the same, so that each answer says that it is missing.
+/// A ledger or plan that cannot be opened. It is asked all the same, so that each answer says that it is missing.
 struct Unreadable(String, String);
 
 impl Witness for Unreadable {
     fn name(&self) -> String {
-        format!("ledger {}", self.0)
+        self.0.clone()
     }
 
     fn ask(&mut self, _: &Question) -> Result<Testimony, WitnessError> {

@@ -20,7 +20,7 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn once(&self) -> Once {
-        Once { path: self.input.clone(), format: self.format.format() }
+        Once { path: self.input.clone(), format: self.format.format(), containing: None }
     }
 }
 

@@ -3,11 +3,13 @@
 mod bans;
 mod check;
 mod diff;
+pub(crate) mod divert;
 mod import;
 mod input;
 mod load;
 mod report;
-mod run;
+pub(crate) mod run;
+mod sense;
 mod test;
 
 use std::path::Path;
@@ -57,6 +59,8 @@ enum Command {
     Bans(bans::Args),
     Report(report::Args),
     Import(import::Args),
+    Divert(Box<divert::Args>),
+    Sense(sense::Args),
 }
 
 /// Runs it.
@@ -69,6 +73,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Command::Bans(args)) => bans::run(args),
         Some(Command::Report(args)) => report::run(args),
         Some(Command::Import(args)) => import::run(args),
+        Some(Command::Divert(args)) => divert::run(args),
+        Some(Command::Sense(args)) => sense::run(args),
     }
 }
 

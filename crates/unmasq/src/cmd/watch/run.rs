@@ -2,18 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-
-use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::input::FormatArg;
 use super::load;
 use crate::failure::{Failure, Outcome};
-use crate::recorder::Wishes;
+use crate::watch::build::Origin;
 use crate::watch::runner::Watch;
 use crate::watch::sources::Once;
+use crate::wishes::Wishes;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RunArgs {
@@ -31,16 +27,14 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs) -> Outcome {
     let file = load::file(args.config.as_deref())?;
-    let once = args.once.clone().map(|path| Once { path, format: args.format.format() });
-    let wishes = Wishes::default();
-    for signal in [SIGTERM, SIGINT] {
-        // A second one ends the process at once, should the disk not let us go.
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&wishes.stop))
-            .and_then(|_| flag::register(signal, Arc::clone(&wishes.stop)))
-            .context("cannot handle signals")?;
-    }
-    flag::register(SIGHUP, Arc::clone(&wishes.reload)).context("cannot handle signals")?;
-    let watch = Watch::start(&file, once)?;
+    let once = args.once.clone().map(|path| Once { path, format: args.format.format(), containing: None });
+    run_watch(Origin::File(file), once)
+}
+
+/// Runs what that configuration says until a signal ends it.
+pub(crate) fn run_watch(origin: Origin, once: Option<Once>) -> Outcome {
+    let wishes = Wishes::of_signals()?;
+    let watch = Watch::start(origin, once)?;
     watch.run(&wishes).map_err(|error| Failure::with_exit(1, error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -85,7 +85,7 @@ impl Watch {
         WatchStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            config: self.file.display().to_string(),
+            config: self.origin.name().display().to_string(),
             sources,
             entries: self.entries.iter().sum(),
             waiting: world.waits.len() as u64,

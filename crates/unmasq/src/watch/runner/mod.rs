@@ -5,7 +5,6 @@ mod counts;
 mod reload;
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,17 +20,18 @@ use unmasq_watch::bans::Ban;
 use unmasq_watch::enforce::{Element, SetName};
 use unmasq_watch::guard::{Resolution, Resolver};
 use unmasq_watch::journal_log::Level;
-use unmasq_watch::metrics::{self, Metrics};
+use unmasq_watch::metrics::Metrics;
 use unmasq_watch::state::State;
 
-use super::build::Plan;
+use super::build::{Origin, Plan};
 use super::clients;
 use super::control::{Counter, Desk};
 use super::engine::{Engine, SavedWait};
 use super::live::Live;
 use super::sources::{self, Opened};
 use crate::control::server::{self, Bound, Server};
-use crate::recorder::{Wishes, privileges};
+use crate::privileges;
+use crate::wishes::Wishes;
 
 /// Entries of one source between two looks at everything else.
 const BATCH: usize = 1024;
@@ -50,11 +50,11 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 /// A running watch.
 pub(crate) struct Watch {
-    file: PathBuf,
+    origin: Origin,
     plan: Plan,
     engine: Engine<Live>,
     metrics: Arc<Metrics>,
-    metrics_server: Option<metrics::Server>,
+    metrics_server: Option<unmasq_metrics::Server>,
     _control: Option<Server>,
     desk: Desk,
     addresses: Option<addresses::Watch>,
@@ -75,8 +75,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Opens everything. Says on standard error what is remarkable.
-    pub(crate) fn start(file: &Path, once: Option<sources::Once>) -> anyhow::Result<Self> {
-        let plan = Plan::load(file)?;
+    pub(crate) fn start(origin: Origin, once: Option<sources::Once>) -> anyhow::Result<Self> {
+        let plan = Plan::of(&origin)?;
         if !plan.warnings.is_empty() {
             eprint!("{}", plan.loaded.show(plan.warnings.clone()));
         }
@@ -114,12 +114,15 @@ impl Watch {
         let control = if once.is_some() { None } else { Some(serve(&plan, counter)?) };
         let metrics_server = config
             .metrics
-            .map(|address| metrics::Server::start(address, Arc::clone(&metrics)))
+            .map(|address| {
+                let metrics = Arc::clone(&metrics);
+                unmasq_metrics::Server::start(address, move || metrics.render())
+            })
             .transpose()?;
         let now = Instant::now();
         let sources = engine.world.sources.len();
         let mut watch = Self {
-            file: file.to_owned(),
+            origin,
             engine,
             metrics,
             metrics_server,

@@ -15,13 +15,13 @@ impl Watch {
         match self.try_reload() {
             Ok(()) => {
                 self.metrics.reloads.add(["done"], 1);
-                self.tell(Level::Notice, &format!("took up {}", self.file.display()));
+                self.tell(Level::Notice, &format!("took up {}", self.origin.name().display()));
             }
             Err(error) => {
                 self.metrics.reloads.add(["refused"], 1);
                 let shown = format!("{error:#}");
                 // A log has lines: the errors' first ones, without the text they point at.
-                let file = self.file.display().to_string();
+                let file = self.origin.name().display().to_string();
                 let is_error = |line: &&str| line.starts_with(&file) && !line.contains(": warning: ");
                 let errors: Vec<&str> = shown.lines().filter(is_error).collect();
                 let errors = if errors.is_empty() { shown } else { errors.join("; ") };
@@ -34,7 +34,7 @@ impl Watch {
     }
 
     fn try_reload(&mut self) -> anyhow::Result<()> {
-        let plan = Plan::load(&self.file)?;
+        let plan = Plan::of(&self.origin)?;
         let guard = plan.guard_options()?;
         if plan.config().storage != self.plan.config().storage {
             anyhow::bail!("`storage` cannot change while the watch runs; restart it");

@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow};
 use unmasq_flow::Bound;
 use unmasq_ledger::Ledger;
 
-use self::target::Target;
+pub(crate) use self::target::Target;
 use self::writer::{FlowWriter, Form};
 use super::selection::Selection;
 use super::{progress, say};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 /// An output that is being written.
-pub(super) enum Target {
+pub(crate) enum Target {
     /// Standard output.
     Standard(BufWriter<io::Stdout>),
     /// A file under an unfinished name. Removed when dropped before [`Target::finish`].
@@ -22,7 +22,7 @@ pub(super) enum Target {
 }
 
 /// A file that is removed unless it is kept.
-pub(super) struct Unfinished(Option<PathBuf>);
+pub(crate) struct Unfinished(Option<PathBuf>);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
@@ -35,7 +35,7 @@ impl Drop for Unfinished {
 
 impl Target {
     /// Opens the output: `-` or nothing for standard output.
-    pub(super) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self::Standard(BufWriter::new(io::stdout())));
         };
@@ -54,7 +54,7 @@ impl Target {
     }
 
     /// All is written: the file gets its name.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Standard(mut out) => out.flush()?,
             Self::File { file, mut unfinished, path } => {

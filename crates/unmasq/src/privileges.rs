@@ -1,4 +1,4 @@
-//! What a recorder gives up once its sockets are open.
+//! What a worker gives up once its sockets are open.
 
 use std::io;
 use std::path::Path;
@@ -9,6 +9,12 @@ use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet, CapabilitySets, set_capabilities, set_capabilities_secure_bits,
     set_no_new_privs, set_thread_gid, set_thread_groups, set_thread_uid,
 };
+
+/// The account that a worker becomes, if the machine has it.
+pub(crate) const DEFAULT_ACCOUNT: &str = "unmasq";
+
+/// An account that can do nothing, and that every machine has: for what must not stay root.
+pub(crate) const LEAST_ACCOUNT: &str = "nobody";
 
 /// An account to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +40,26 @@ impl Account {
     }
 }
 
+/// The account to become: the one named, or else the usual one if the machine has it.
+pub(crate) fn account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
+    let find = |name| Account::find(name).context("cannot read /etc/passwd");
+    let account = match name {
+        Some(name) => Some(find(name)?.with_context(|| {
+            format!("there is no account {name:?}; make it with `useradd --system {name}`")
+        })?),
+        None => find(DEFAULT_ACCOUNT)?,
+    };
+    // Only root can become another.
+    Ok(account.filter(|_| rustix::process::geteuid().is_root()))
+}
+
+/// The same for what must not stay root: [`LEAST_ACCOUNT`] if the machine has not the usual one.
+pub(crate) fn least_account(name: Option<&str>) -> anyhow::Result<Option<Account>> {
+    let is_without =
+        name.is_none() && Account::find(DEFAULT_ACCOUNT).context("cannot read /etc/passwd")?.is_none();
+    account(name.or(is_without.then_some(LEAST_ACCOUNT)))
+}
+
 /// The number of the group of that name in /etc/group.
 ///
 /// # Errors
@@ -54,21 +80,16 @@ pub(crate) fn hand_over(folder: &Path, account: &Account) -> io::Result<()> {
     std::os::unix::fs::chown(folder, Some(account.uid), Some(account.gid))
 }
 
-/// Keeps `CAP_NET_ADMIN` (a dump asks for it each time) and, where namespaces are still to be opened,
-/// `CAP_SYS_ADMIN`; becomes the account, if one is given. Must be called while the process has one thread only: the
-/// kernel keeps these per thread, and threads made later inherit them.
-pub(crate) fn drop_to(account: Option<&Account>, opens_namespaces: bool) -> io::Result<()> {
-    let mut kept = CapabilitySet::NET_ADMIN;
-    if opens_namespaces {
-        kept |= CapabilitySet::SYS_ADMIN;
-    }
+/// Keeps these capabilities and no other; becomes the account, if one is given. Must be called while the process has one thread
+/// only, or for the calling thread alone: the kernel keeps these per thread, and threads made later inherit them.
+pub(crate) fn drop_to(account: Option<&Account>, kept: CapabilitySet) -> io::Result<()> {
     if let Some(account) = account {
         set_capabilities_secure_bits(CapabilitiesSecureBits::KEEP_CAPS)?;
         set_thread_groups(&[])?;
         set_thread_gid(Gid::from_raw(account.gid))?;
         set_thread_uid(Uid::from_raw(account.uid))?;
     }
-    // Nothing inheritable: the watchdog, this program again, needs no capability.
+    // Nothing inheritable: a watchdog, this program again, needs no capability.
     set_capabilities(
         None,
         CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() },
