@@ -88,12 +88,22 @@ pub(crate) fn trace_with(ledger: &Path, arguments: &[&str], input: &str) -> Said
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("unmasq"));
     // A recorder may run on the machine that the tests run on.
     command.args(["trace", "--control", "/nonexistent/control.sock", "--ledger"]).arg(ledger).args(arguments);
-    let output = command.env("NO_COLOR", "1").write_stdin(input).output().unwrap();
+    said(command.write_stdin(input))
+}
+
+/// Runs a command to its end.
+pub(crate) fn said(command: &mut Command) -> Said {
+    let output = command.env("NO_COLOR", "1").output().unwrap();
     Said {
         status: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Runs `unmasq` with these arguments.
+pub(crate) fn run(arguments: &[&str]) -> Said {
+    said(Command::new(assert_cmd::cargo::cargo_bin!("unmasq")).args(arguments))
 }
 
 /// Runs `unmasq trace --ledger LEDGER` with more arguments.

@@ -102,3 +102,43 @@ fn a_changed_configuration_is_taken_up_and_a_wrong_one_changes_nothing() {
         text(&daemon.recording.control)
     );
 }
+
+#[test]
+fn the_port_plan_is_looked_after() {
+    let lab = Lab::new().unwrap();
+    let network = Network::build(&lab, Plan::default()).unwrap();
+    let gateway = &network.gateway;
+    let recording = Recording::at(&lab);
+    let file = lab.scratch().join("unmasq.toml");
+    let history = lab.scratch().join("plan");
+    let lines = format!(
+        "[record]\nledger = '{}'\nstream = 'gw1'\n\n[control]\nsocket = '{}'\n\n\
+         [plan]\nnetworks = ['192.168.101.0/24']\npublic = ['203.0.113.1']\nhistory = '{}'\ncheck_every = '1s'\n",
+        text(&recording.ledger),
+        text(&recording.control),
+        text(&history)
+    );
+    fs::write(&file, lines).unwrap();
+    let plan = |words: &[&str]| {
+        let mut all = vec![PROGRAM, "plan"];
+        all.extend(words);
+        all.extend(["--config", text(&file)]);
+        gateway.exec(&all).unwrap()
+    };
+    plan(&["apply"]);
+    let mut command = gateway.command(PROGRAM);
+    let running = Running::start(command.args(["daemon", "--config"]).arg(&file)).unwrap();
+    // What it saw, and of which revision: it has begun to look.
+    eventually("the guard looks", || fs::read_to_string(history.join("checked.json")).ok());
+    gateway.exec(&["nft", "delete", "table", "ip", "unmasq-plan"]).unwrap();
+    let drifts = || {
+        let value: serde_json::Value = serde_json::from_str(&plan(&["history", "--json"])).unwrap();
+        value["drifts"].as_array().unwrap().clone()
+    };
+    let drift = eventually("the drift is written down", || drifts().first().cloned());
+    assert_eq!((drift["reason"].as_str(), drift["to"].as_str()), (Some("rules-missing"), None));
+    plan(&["apply"]);
+    eventually("the drift is over", || drifts().iter().all(|drift| drift["to"].is_string()).then_some(()));
+    let status = running.stop(PATIENCE).unwrap();
+    assert!(status.success(), "{status}");
+}

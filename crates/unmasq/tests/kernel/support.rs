@@ -20,6 +20,7 @@ pub(crate) struct Recording {
     pub(crate) ledger: PathBuf,
     pub(crate) control: PathBuf,
     running: Option<Running>,
+    lab: Lab,
 }
 
 impl Recording {
@@ -36,6 +37,7 @@ impl Recording {
             ledger: lab.scratch().join("ledger"),
             control: lab.scratch().join("control.sock"),
             running: None,
+            lab: lab.clone(),
         }
     }
 
@@ -79,12 +81,12 @@ impl Recording {
         (asked.elapsed(), status.success())
     }
 
-    /// `unmasq trace --json` over this ledger: the answer and the exit status.
+    /// `unmasq trace --json` over this ledger, and the kernel of this lab alone: the answer and the exit status.
     pub(crate) fn trace(&self, words: &[&str]) -> (Value, i32) {
         let mut all =
             vec!["trace", "--json", "--ledger", text(&self.ledger), "--control", text(&self.control)];
         all.extend(words);
-        let (out, code) = unmasq(&all);
+        let (out, code) = said(self.lab.command(PROGRAM).args(&all), words);
         let answer =
             serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: exit {code}: {e}: {out}"));
         (answer, code)
@@ -130,7 +132,11 @@ pub(crate) fn clients(answer: &Value) -> Vec<String> {
 
 /// Runs the program: standard output and exit status.
 pub(crate) fn unmasq(words: &[&str]) -> (String, i32) {
-    let output = Command::new(PROGRAM).args(words).output().expect("the program runs");
+    said(Command::new(PROGRAM).args(words), words)
+}
+
+fn said(command: &mut Command, words: &[&str]) -> (String, i32) {
+    let output = command.output().expect("the program runs");
     let code = output.status.code().unwrap_or(-1);
     if !output.stderr.is_empty() && code > 1 && words[0] != "status" {
         eprintln!("{words:?}: exit {code}: {}", String::from_utf8_lossy(&output.stderr));

@@ -92,7 +92,7 @@ fn a_port_that_is_used_again_belongs_to_each_client_at_its_time() {
     });
     for (own, at) in &used {
         let (answer, code) = recording.trace(&["203.0.113.1:40000", "--at", at, "--window", "0s"]);
-        assert_eq!((clients(&answer), code), (vec![own.clone()], 0), "at {at}");
+        assert_eq!((clients(&answer), code), (vec![own.clone()], 0), "at {at}: {answer}");
     }
 }
 

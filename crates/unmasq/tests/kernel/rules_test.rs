@@ -1,0 +1,314 @@
+//! `unmasq rules test`: whatever happens, the rules before come back; unless a new connection confirms.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use unmasq_lab::Running;
+
+use crate::rules_machine::{Language, Machine, children, kill_all};
+use crate::support::{PATIENCE, PROGRAM, eventually};
+
+/// A machine with a committed ruleset, and a new one that lets port 80 in as well.
+fn prepared(language: Language) -> (Machine, String, String) {
+    let machine = Machine::build();
+    machine.write(language.file(), &language.ruleset(&[]));
+    machine.succeeds(&["commit", language.file()]);
+    let before = machine.loaded();
+    let new = format!("{}.new", language.file());
+    machine.write(&new, &language.ruleset(&[80]));
+    (machine, new, before)
+}
+
+#[test]
+fn the_rules_before_come_back_when_nobody_confirms() {
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        assert!(!machine.reaches(80));
+        let said = machine.rules(&["test", "--for", "1s", &new]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.out.contains("nobody confirmed in time"), "{said:?}");
+        assert_eq!(machine.loaded(), before);
+        assert!(!machine.reaches(80));
+        let last = machine.status()["last_test"]["what"].to_string();
+        assert!(last.contains("the rules before are back"), "{last}");
+    }
+}
+
+#[test]
+fn a_command_that_is_killed_or_loses_its_terminal_brings_the_rules_before_back() {
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        for signal in [Signal::KILL, Signal::HUP, Signal::TERM] {
+            let mut test = machine.begin_test(&new);
+            assert_ne!(machine.loaded(), before);
+            assert!(machine.reaches(80));
+            test.signal(signal).unwrap();
+            test.wait(PATIENCE).unwrap();
+            eventually("the rules before are back", || (machine.loaded() == before).then_some(()));
+            eventually("the keeper is gone", || machine.status()["test_millis_left"].is_null().then_some(()));
+        }
+    }
+}
+
+#[test]
+fn a_keeper_that_is_killed_is_replaced_by_the_command_and_both_by_the_next() {
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        let mut test = machine.begin_test(&new);
+        for keeper in children(test.id()) {
+            kill_process(keeper, Signal::KILL).unwrap();
+        }
+        assert_eq!(test.wait(PATIENCE).unwrap().code(), Some(1));
+        assert_eq!(machine.loaded(), before);
+        let mut test = machine.begin_test(&new);
+        kill_all(&test);
+        test.wait(PATIENCE).unwrap();
+        assert_ne!(machine.loaded(), before, "nobody is left to do it");
+        let said = machine.succeeds(&["load"]);
+        assert!(said.err.contains("had been cut short; the rules before it are back"), "{said:?}");
+        assert_eq!(machine.loaded(), before);
+    }
+}
+
+#[test]
+fn a_test_that_is_killed_at_any_moment_leaves_the_rules_before() {
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        for round in 0..16_u64 {
+            let mut command = machine.command(&["test", "--for", "10m", &new]);
+            let mut test = Running::start(command.stdout(Stdio::null())).unwrap();
+            // Spread over what it takes to load; the figure only decides which moments are hit.
+            std::thread::sleep(Duration::from_millis(10 + round * 9));
+            if round % 2 == 0 {
+                kill_all(&test);
+            } else {
+                test.signal(Signal::KILL).unwrap();
+            }
+            test.wait(PATIENCE).unwrap();
+            machine.succeeds(&["load"]);
+            assert_eq!(machine.loaded(), before, "round {round}");
+            assert_eq!(machine.read(language.file()), language.ruleset(&[]));
+        }
+    }
+}
+
+#[test]
+fn only_another_session_can_confirm_and_any_can_refuse() {
+    let (machine, new, before) = prepared(Language::Nft);
+    let mut test = machine.begin_test(&new);
+    let refused = machine.rules(&["confirm"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("open a new connection"), "{refused:?}");
+    let busy = machine.rules(&["commit", "main.nft"]);
+    assert_eq!(busy.code, 2, "{busy:?}");
+    assert!(busy.err.contains("another `unmasq rules` is at work"), "{busy:?}");
+    assert_eq!(machine.in_new_session(&["confirm"]).code, 0);
+    assert_eq!(test.wait(PATIENCE).unwrap().code(), Some(0));
+    assert_ne!(machine.loaded(), before);
+    // What was confirmed can be committed.
+    machine.succeeds(&["commit", "main.nft"]);
+    let before = machine.loaded();
+    machine.write(&new, &Language::Nft.ruleset(&[443]));
+    let mut test = machine.begin_test(&new);
+    assert_eq!(machine.rules(&["confirm", "--no"]).code, 0);
+    assert_eq!(test.wait(PATIENCE).unwrap().code(), Some(1));
+    assert_eq!(machine.loaded(), before);
+    assert_eq!(machine.rules(&["confirm"]).code, 1, "there is no test any more");
+}
+
+#[test]
+fn at_a_terminal_one_answers_yes_or_no_or_interrupts() {
+    let (machine, new, before) = prepared(Language::Nft);
+    for (typed, status, says) in [("n\n", 1, "as asked"), ("\u{3}", 1, "as asked"), ("y\n", 0, "Confirmed")] {
+        let line = format!("{PROGRAM} rules test --for 10m {new} {}", machine.place().join(" "));
+        let mut command = machine.node.command("script");
+        let out = machine.folder.join("out");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(&machine.folder).stdin(Stdio::piped());
+        let mut test = Running::start(command.stdout(std::fs::File::create(&out).unwrap())).unwrap();
+        let said = || std::fs::read_to_string(&out).unwrap();
+        eventually("it asks", || said().contains("[y/N]").then_some(()));
+        let mut stdin = test.child().stdin.take().unwrap();
+        stdin.write_all(typed.as_bytes()).unwrap();
+        assert_eq!(test.wait(PATIENCE).unwrap().code(), Some(status), "{typed:?}: {}", said());
+        assert!(said().contains(says), "{typed:?}: {}", said());
+        assert_eq!(machine.loaded() == before, status == 1, "{typed:?}");
+    }
+}
+
+#[test]
+fn of_several_rulesets_all_are_tested_or_none() {
+    let machine = Machine::build();
+    for language in Language::BOTH {
+        machine.write(language.file(), &language.ruleset(&[80]));
+    }
+    let empty = machine.loaded();
+    let said = machine.rules(&["test", "--for", "1s", "main.nft", "iptables.conf"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    // iptables leaves an empty table that was not there; it lets everything pass.
+    assert!(machine.reaches(9999), "{}", machine.loaded());
+    machine.node.exec(&["nft", "flush", "ruleset"]).unwrap();
+    machine.write("broken.nft", "table ip x {\n chain y {\n  jump nowhere\n }\n}\n");
+    let said = machine.rules(&["test", "--for", "1s", "main.nft", "broken.nft"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("broken.nft"), "{said:?}");
+    assert_eq!(machine.loaded(), empty);
+}
+
+/// A jail of a real fail2ban, whose bans are rules in our table or a table of its own.
+const JAIL: &str = "[DEFAULT]\nbackend = polling\nusedns = no\n\
+    [rules]\nenabled = true\nfilter = sshd\nlogpath = LOG\nport = 22\nbanaction = iptables-multiport\n\
+    [table]\nenabled = true\nfilter = sshd\nlogpath = LOG\nport = 22\nbanaction = nftables-multiport\n";
+
+struct Fail2ban<'a>(&'a Machine);
+
+impl Fail2ban<'_> {
+    fn start(machine: &Machine) -> Fail2ban<'_> {
+        let folder = machine.folder.join("fail2ban");
+        let copied = std::process::Command::new("cp")
+            .args(["-r", "/etc/fail2ban"])
+            .arg(&folder)
+            .status()
+            .expect("it works");
+        assert!(copied.success());
+        let log = machine.write("auth.log", "");
+        std::fs::write(folder.join("jail.local"), JAIL.replace("LOG", log.to_str().expect("it works")))
+            .expect("it works");
+        let local = format!(
+            "[DEFAULT]\ndbfile = None\nlogtarget = {}\n",
+            folder.join("log").to_str().expect("it works")
+        );
+        std::fs::write(folder.join("fail2ban.local"), local).expect("it works");
+        // Debian's own jail for sshd, whose log is not here.
+        let _ = std::fs::remove_file(folder.join("jail.d/defaults-debian.conf"));
+        let fail2ban = Fail2ban(machine);
+        fail2ban.client(&["start"]);
+        fail2ban
+    }
+
+    fn client(&self, words: &[&str]) {
+        let folder = self.0.folder.join("fail2ban");
+        let at = |name: &str| folder.join(name).to_str().expect("it works").to_owned();
+        let (conf, socket, pid) = (folder.to_str().expect("it works"), at("sock"), at("pid"));
+        let place = ["fail2ban-client", "-c", conf, "-s", &socket, "-p", &pid];
+        self.0.node.exec(&[&place[..], words].concat()).expect("it works");
+    }
+
+    fn bans(&self, jail: &str, address: &str) {
+        self.client(&["set", jail, "banip", address]);
+    }
+
+    fn lets_go(&self, jail: &str, address: &str) {
+        self.client(&["set", jail, "unbanip", address]);
+    }
+}
+
+impl Drop for Fail2ban<'_> {
+    fn drop(&mut self) {
+        self.client(&["stop"]);
+    }
+}
+
+#[test]
+fn bans_that_fail2ban_and_others_make_and_end_meanwhile_outlive_load_and_return() {
+    let machine = Machine::build();
+    for language in Language::BOTH {
+        machine.write(language.file(), &language.ruleset(&[]));
+        machine.succeeds(&["commit", language.file()]);
+        machine.write(&format!("{}.new", language.file()), &language.ruleset(&[80]));
+    }
+    let fail2ban = Fail2ban::start(&machine);
+    for jail in ["rules", "table"] {
+        fail2ban.bans(jail, "198.51.100.1");
+        fail2ban.bans(jail, "198.51.100.2");
+    }
+    // By unmasq itself, as anyone would.
+    let element = |word: &str, address: &str| {
+        let timeout: &[&str] = if word == "add" { &["--timeout", "1h"] } else { &[] };
+        let words = [&[PROGRAM, "rules", "set", word, "inet:guard", "banned", address], timeout].concat();
+        machine.node.exec(&words).unwrap();
+    };
+    element("add", "198.51.100.1");
+    element("add", "198.51.100.2");
+    // How often an address is banned: by fail2ban in our table, by fail2ban in its own, by others in our set.
+    let banned = |address: &str| {
+        let rules = machine.node.exec(&["iptables-save", "-t", "filter"]).unwrap();
+        let own = machine.node.exec(&["nft", "list", "table", "inet", "f2b-table"]).unwrap();
+        let set = machine.node.exec(&["nft", "list", "set", "inet", "guard", "banned"]).unwrap();
+        assert!(rules.contains("-j f2b-rules"), "{rules}");
+        [rules.contains(&format!("-s {address}/32 -j REJECT")), own.contains(address), set.contains(address)]
+    };
+    for address in ["198.51.100.1", "198.51.100.2"] {
+        eventually("it is banned", || (banned(address) == [true; 3]).then_some(()));
+    }
+    let change = |confirmed: bool, stays: &str, goes: &str, comes: &str| {
+        let mut test = {
+            let mut command = machine.command(&["test", "--for", "10m", "main.nft.new", "iptables.conf.new"]);
+            let running = Running::start(command.stdout(Stdio::null())).unwrap();
+            eventually("they are loaded", || machine.status()["test_millis_left"].is_u64().then_some(()));
+            running
+        };
+        assert_eq!(banned(stays), [true; 3], "after the load");
+        for jail in ["rules", "table"] {
+            fail2ban.bans(jail, comes);
+            fail2ban.lets_go(jail, goes);
+        }
+        element("add", comes);
+        element("remove", goes);
+        eventually("it is banned", || (banned(comes) == [true; 3]).then_some(()));
+        eventually("it is let go", || (banned(goes) == [false; 3]).then_some(()));
+        if confirmed {
+            assert_eq!(machine.in_new_session(&["confirm"]).code, 0);
+        } else {
+            assert_eq!(machine.in_new_session(&["confirm", "--no"]).code, 0);
+        }
+        test.wait(PATIENCE).unwrap();
+        for (address, expected) in [(stays, true), (comes, true), (goes, false)] {
+            assert_eq!(banned(address), [expected; 3], "{address}, confirmed: {confirmed}");
+        }
+    };
+    change(false, "198.51.100.1", "198.51.100.2", "198.51.100.3");
+    assert!(!machine.reaches(80));
+    change(true, "198.51.100.3", "198.51.100.1", "198.51.100.4");
+    assert!(machine.reaches(80));
+    machine.succeeds(&["commit", "main.nft", "iptables.conf"]);
+    assert_eq!((banned("198.51.100.3"), banned("198.51.100.4")), ([true; 3], [true; 3]));
+    machine.succeeds(&["rollback", "1", "-r", "iptables.conf"]);
+    machine.succeeds(&["rollback", "1", "-r", "main.nft"]);
+    assert_eq!((banned("198.51.100.3"), banned("198.51.100.4")), ([true; 3], [true; 3]));
+    assert_eq!(banned("198.51.100.1"), [false; 3]);
+    drop(fail2ban);
+}
+
+#[test]
+fn what_must_be_dropped_is_dropped_at_every_instant() {
+    for language in Language::BOTH {
+        let (machine, new, _) = prepared(language);
+        let work = || {
+            for _ in 0..3 {
+                let said = machine.rules(&["test", "--for", "200ms", &new]);
+                assert_eq!(said.code, 1, "{said:?}");
+            }
+            let mut test = machine.begin_test(&new);
+            kill_all(&test);
+            test.wait(PATIENCE).unwrap();
+            machine.succeeds(&["load"]);
+            for ports in [&[443_u16, 80][..], &[]] {
+                machine.write(&new, &language.ruleset(ports));
+                machine.succeeds(&["commit", language.file(), "--yes"]);
+            }
+            for revision in ["1", "2"] {
+                machine.succeeds(&["rollback", revision, "--yes"]);
+            }
+        };
+        let ((), sent, came_through) = machine.while_flooded(work);
+        assert_eq!(came_through, 0, "of {sent}, {language:?}");
+        assert!(sent > 10_000, "{sent}");
+        // The same packets come through where nothing drops them.
+        machine.restart();
+        let ((), sent, came_through) =
+            machine.while_flooded(|| std::thread::sleep(Duration::from_millis(50)));
+        assert!(came_through > 0, "of {sent}");
+    }
+}
