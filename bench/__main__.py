@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import events, imports, memory, stores, watch
+from . import changes, divert, events, honeypot, honeypot_report, imports, memory, plan, rules, stores, watch
 from .machine import describe, output, package_versions
 
 HERE = Path(__file__).parent
@@ -19,6 +19,12 @@ PARTS = {
     "imports": ("Import", imports, ["zstd", "grep"]),
     "memory": ("Memory at a million live flows", memory, []),
     "watch": ("Watch", watch, ["ripgrep", "nftables"]),
+    "divert": ("Divert and sensor", divert, ["nftables", "jq", "python3"]),
+    "plan": ("Port plans", plan, ["nftables", "iptables", "conntrack", "php-cli"]),
+    "changes": ("Rules changed under a flood", changes, ["nftables", "iptables"]),
+    "honeypot": ("Honeypots", honeypot, ["hydra", "openssh-client"]),
+    "honeypot-report": ("What attackers try", honeypot_report, ["jq", "coreutils"]),
+    "rules": ("Rulesets from macros", rules, ["m4", "mawk"]),
 }
 
 
@@ -73,7 +79,11 @@ def ours(options):
 
 
 def python_versions(part):
-    """Versions of the stores that come as Python packages."""
+    """Versions of the stores and honeypots that come as Python packages."""
+    if part == "honeypot":
+        import importlib.metadata
+
+        return [f"{name} {importlib.metadata.version(name)}" for name in ("pshitt", "paramiko", "cowrie")]
     if part != "stores":
         return []
     import chdb
