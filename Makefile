@@ -20,15 +20,20 @@ RELEASE := $(TARGET)/release
 PYTHON_ENV := $(TARGET)/venv
 export UNMASQ_TEST_PYTHON := $(PYTHON_ENV)/bin/python
 
-.PHONY: help demo build test lint bench fuzz doc man install clean
+.PHONY: help demo demo-honeypot build test lint bench fuzz doc man install clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 demo: ## records real connections in a lab and traces one back
 	@scripts/setup demo
 	@$(CARGO) build --release --locked -p unmasq -p unmasq-lab --bin unmasq --bin unmasq-lab-demo
 	@exec setpriv --pdeathsig TERM scripts/demo $(RELEASE)
+
+demo-honeypot: ## sends an attacker to the honeypot while a user reaches the real servers
+	@scripts/setup demo-honeypot
+	@$(CARGO) build --release --locked -p unmasq -p unmasq-lab --bin unmasq --bin unmasq-lab-demo-honeypot
+	@exec setpriv --pdeathsig TERM scripts/demo $(RELEASE) unmasq-lab-demo-honeypot
 
 build: ## the release binary
 	@scripts/setup build
@@ -72,6 +77,9 @@ install: man ## binary, man pages, completions and service into DESTDIR/PREFIX
 	install -Dm644 $(RELEASE)/completions/unmasq.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/unmasq.fish
 	install -Dm644 packaging/unmasq.service $(DESTDIR)/usr/lib/systemd/system/unmasq.service
 	install -Dm644 packaging/unmasq-watch.service $(DESTDIR)/usr/lib/systemd/system/unmasq-watch.service
+	install -Dm644 packaging/unmasq-plan.service $(DESTDIR)/usr/lib/systemd/system/unmasq-plan.service
+	install -Dm644 packaging/unmasq-rules.service $(DESTDIR)/usr/lib/systemd/system/unmasq-rules.service
+	install -Dm644 packaging/unmasq-honeypot.service $(DESTDIR)/usr/lib/systemd/system/unmasq-honeypot.service
 	install -Dm644 packaging/unmasq.sysusers $(DESTDIR)/usr/lib/sysusers.d/unmasq.conf
 	install -Dm644 packaging/unmasq.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/unmasq.conf
 	install -d $(DESTDIR)$(PREFIX)/share/doc/unmasq/examples
