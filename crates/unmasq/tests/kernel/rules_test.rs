@@ -122,8 +122,11 @@ fn only_another_session_can_confirm_and_any_can_refuse() {
 fn at_a_terminal_one_answers_yes_or_no_or_interrupts() {
     let (machine, new, before) = prepared(Language::Nft);
     for (typed, status, says) in [("n\n", 1, "as asked"), ("\u{3}", 1, "as asked"), ("y\n", 0, "Confirmed")] {
-        let line = format!("{PROGRAM} rules test --for 10m {new} {}", machine.place().join(" "));
+        // `exec`: a shell that stayed between would get Ctrl-C too, and dash would answer 130 for it.
+        let line = format!("exec {PROGRAM} rules test --for 10m {new} {}", machine.place().join(" "));
         let mut command = machine.node.command("script");
+        // script(1) starts $SHELL, which a service or a CI run does not have, or has another one.
+        command.env("SHELL", "/bin/sh");
         let out = machine.folder.join("out");
         command.args(["-qec", &line, "/dev/null"]).current_dir(&machine.folder).stdin(Stdio::piped());
         let mut test = Running::start(command.stdout(std::fs::File::create(&out).unwrap())).unwrap();
