@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use unmasq_flow::{Bound, Coverage, Evidence, Flow, Period, Timestamp};
+use unmasq_flow::{Bound, Coverage, Flow, Period, Timestamp};
 
 use crate::candidate::{Candidate, Certainty, Cut, Hop, Reading, contradict, contradicts_plan, merge};
 use crate::completeness::{Found, Shortfall, shortfalls};
@@ -325,7 +325,8 @@ impl Asking<'_> {
         reading: Reading,
     ) -> Vec<Candidate> {
         let mut candidates = Vec::new();
-        let mut hops = merge(hits.into_iter().filter(|hit| hit.server != ServerCheck::Differs).collect());
+        let mut hops =
+            merge(hits.into_iter().filter(|hit| hit.server != ServerCheck::Differs).collect(), self.now);
         plan::join(&mut hops, plans, &self.question);
         for hop in hops {
             if !hop.flow.overlaps(window) {
@@ -368,6 +369,7 @@ impl Asking<'_> {
                         && hit.flow.client != question.masked
                 })
                 .collect(),
+            self.now,
         );
         plan::join(&mut behind, &heard.plans, &question);
         behind.retain(|hop| hop.flow.overlaps(question.window));
@@ -429,10 +431,6 @@ fn certainty(hop: &Hop, window: Period, coverage: &[StreamCoverage]) -> Certaint
         return plan::certainty(holder, window);
     }
     let flow = &hop.flow;
-    let is_alive_now = || {
-        use unmasq_flow::Witness::{Book, Kernel};
-        hop.evidence.iter().any(|e: &Evidence| matches!(e.witness, Kernel | Book))
-    };
     // The ledger that has it, not only the book that lacks it: the ledger may not have heard of its end yet.
     let was_recorded_throughout = || {
         let mut own = coverage.iter().filter(|c| c.stream == *flow.origin.stream).peekable();
@@ -440,7 +438,7 @@ fn certainty(hop: &Hop, window: Period, coverage: &[StreamCoverage]) -> Certaint
     };
     let is_sure = match flow.end {
         Bound::Unknown => false,
-        Bound::Open => flow.start.latest() <= window.to && (is_alive_now() || was_recorded_throughout()),
+        Bound::Open => flow.start.latest() <= window.to && (hop.is_alive() || was_recorded_throughout()),
         Bound::Exact(_) | Bound::Read(_) | Bound::Between(..) => flow.surely_overlaps(window),
     };
     if is_sure { Certainty::Sure } else { Certainty::Possible }

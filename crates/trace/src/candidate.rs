@@ -178,8 +178,8 @@ impl Hop {
         self.evidence.iter().any(|e| matches!(e.witness, Witness::Book | Witness::Ledger))
     }
 
-    /// Does another witness speak of the same flow?
-    pub(crate) fn is_same(&self, hit: &Hit) -> bool {
+    /// Does another witness speak of the same flow? `now` is a moment before any witness was asked.
+    pub(crate) fn is_same(&self, hit: &Hit, now: Timestamp) -> bool {
         let (a, b) = (&self.flow, &hit.flow);
         let is_import = self.is_import_only() || hit.evidence.witness == Witness::Import;
         a.protocol == b.protocol
@@ -192,7 +192,20 @@ impl Hop {
             && ends(a.end).overlaps(ends(b.end))
             && starts(a.start).from <= ends(b.end).to
             && starts(b.start).from <= ends(a.end).to
+            && !(self.is_alive() && is_over(b, now) || is_seen_alive(hit) && is_over(a, now))
             && (!self.has_source(hit) || (a.start == b.start && a.start.is_closed()))
+    }
+
+    /// Is it alive, as one says who knows the present?
+    pub(crate) fn is_alive(&self) -> bool {
+        self.flow.end == Bound::Open && self.evidence.iter().any(|e| knows_the_present(e.witness))
+    }
+
+    /// How far the bounds of another's word for the flow are from these, of those that can be meant.
+    fn distance(&self, hit: &Hit) -> (bool, i64) {
+        let (a, b) = (&self.flow, &hit.flow);
+        let apart = a.start.earliest().as_nanos().saturating_sub(b.start.earliest().as_nanos());
+        (a.end.is_closed() != b.end.is_closed(), apart.saturating_abs())
     }
 
     fn has_source(&self, hit: &Hit) -> bool {
@@ -238,16 +251,33 @@ impl Hop {
 }
 
 /// Puts together what several witnesses say of the same flow. The first witness in the order of trust comes first in each.
-pub(crate) fn merge(mut hits: Vec<Hit>) -> Vec<Hop> {
+/// `now` is a moment before any of them was asked.
+pub(crate) fn merge(mut hits: Vec<Hit>, now: Timestamp) -> Vec<Hop> {
     hits.sort_by_key(|hit| (hit.evidence.witness, hit.flow.start.earliest()));
     let mut hops: Vec<Hop> = Vec::new();
     for hit in hits {
-        match hops.iter_mut().find(|hop| hop.is_same(&hit)) {
+        // A tuple that was used twice within a moment leaves two that can be meant.
+        let same = hops.iter_mut().filter(|hop| hop.is_same(&hit, now)).min_by_key(|hop| hop.distance(&hit));
+        match same {
             Some(hop) => hop.absorb(hit),
             None => hops.push(hit.into()),
         }
     }
     hops
+}
+
+/// What the kernel or a book has as open is alive when it is asked; what a ledger has as open was when that was written.
+fn knows_the_present(witness: Witness) -> bool {
+    matches!(witness, Witness::Kernel | Witness::Book)
+}
+
+fn is_seen_alive(hit: &Hit) -> bool {
+    hit.flow.end == Bound::Open && knows_the_present(hit.evidence.witness)
+}
+
+/// Had it surely ended by then?
+fn is_over(flow: &Flow, now: Timestamp) -> bool {
+    flow.end.is_closed() && ends(flow.end).to < now
 }
 
 /// Does a plan give a port to one client while a flow of another began on it?

@@ -79,12 +79,17 @@ pub fn overview(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>]) -> Overvi
     for window in &inquiry.windows {
         let window = Period { from: window.from, to: window.to.min(inquiry.now).max(window.from) };
         let question = inquiry.question(window);
-        let closings = heard.visit(witnesses, |witness, visit| witness.each(&question, visit), &mut |hit| {
-            if hit.server != ServerCheck::Differs {
-                count(&mut clients, hit);
-            }
-            ControlFlow::Continue(())
-        });
+        let closings = heard.visit(
+            witnesses,
+            |witness, visit| witness.each(&question, visit),
+            inquiry.now,
+            &mut |hit| {
+                if hit.server != ServerCheck::Differs {
+                    count(&mut clients, hit);
+                }
+                ControlFlow::Continue(())
+            },
+        );
         heard.coverage.push((window, closings));
     }
     let found = Found { any: !clients.is_empty(), is_tuple_settled: false };
@@ -163,10 +168,11 @@ pub fn history(
     let window =
         Period { from: question.window.from, to: question.window.to.min(now).max(question.window.from) };
     let question = ClientQuestion { window, ..*question };
-    let closings = heard.visit(witnesses, |witness, visit| witness.of_client(&question, visit), &mut |hit| {
-        flows += 1;
-        visit(hit)
-    });
+    let closings =
+        heard.visit(witnesses, |witness, visit| witness.of_client(&question, visit), now, &mut |hit| {
+            flows += 1;
+            visit(hit)
+        });
     heard.coverage.push((window, closings));
     // What the scope leaves out is left out of every such list; the caller says so once.
     let shortfalls = heard.shortfalls(Found { any: true, is_tuple_settled: true }, now);
@@ -193,11 +199,12 @@ struct Heard {
 }
 
 impl Heard {
-    /// Visits the flows of all witnesses, each flow once, and returns what they cover.
+    /// Visits the flows of all witnesses, each flow once, and returns what they cover. `now` is before any is asked.
     fn visit(
         &mut self,
         witnesses: &mut [Box<dyn Witness>],
         ask: impl Fn(&mut dyn Witness, &mut dyn FnMut(Hit) -> ControlFlow<()>) -> Result<Closing, WitnessError>,
+        now: Timestamp,
         visit: &mut dyn FnMut(Hit) -> ControlFlow<()>,
     ) -> Vec<StreamCoverage> {
         let mut coverage = Vec::new();
@@ -205,7 +212,7 @@ impl Heard {
         for witness in witnesses.iter_mut().filter(|w| !w.is_large()) {
             let mut collect = |hit: Hit| {
                 let same = alive.entry(key(&hit.flow)).or_default();
-                if !same.iter().any(|known| Hop::from(known.clone()).is_same(&hit)) {
+                if !same.iter().any(|known| Hop::from(known.clone()).is_same(&hit, now)) {
                     same.push(hit);
                 }
                 ControlFlow::Continue(())
@@ -219,7 +226,7 @@ impl Heard {
                 if !alive.is_empty()
                     && let Some(same) = alive.get_mut(&key(&hit.flow))
                 {
-                    same.retain(|known| !Hop::from(known.clone()).is_same(&hit));
+                    same.retain(|known| !Hop::from(known.clone()).is_same(&hit, now));
                 }
                 let next = visit(hit);
                 is_over = next.is_break();

@@ -193,7 +193,8 @@ impl Book {
             return Ended { flow, was_known: false };
         };
         let known = self.unpack(index);
-        if !matches!(flow.start, Bound::Exact(_)) {
+        // Of two exact ones the first told stays: by it the ledger's rows of the flow are known to be of one.
+        if matches!(known.start, Bound::Exact(_)) || !matches!(flow.start, Bound::Exact(_)) {
             flow.start = known.start;
         }
         if flow.mark == 0 {

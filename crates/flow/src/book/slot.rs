@@ -4,8 +4,13 @@ use std::hash::Hasher;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{Bound, Destination, Endpoint, Flow, Origin, Protocol, Selector, Status, Timestamp, Traffic};
+
+/// How far apart two starts of one flow can be, where both are the kernel's. A NEW event is stamped up to some tens of
+/// microseconds before or after the entry's own start, and a flow that a ledger gave back begins with a whole millisecond.
+const SAME_START: Duration = Duration::from_millis(2);
 
 /// No slot.
 pub(super) const NONE: u32 = u32::MAX;
@@ -324,14 +329,14 @@ impl Slot {
     /// Given the same original tuple: is it the same entry of the kernel, or a later one that took the tuple over?
     ///
     /// The kernel's id is derived from the entry's address in memory and can come again, so the start decides where
-    /// both are the kernel's own. A NEW event is stamped microseconds after the entry's start; 1 ms apart is one.
+    /// both are the kernel's own. [`SAME_START`] apart is one.
     pub(super) fn is_same_flow(&self, other: &Self) -> bool {
         if self.has_kernel_id && other.has_kernel_id && self.kernel_id != other.kernel_id {
             return false;
         }
         match (self.start_kind, other.start_kind) {
             (BoundKind::Exact, BoundKind::Exact) => {
-                self.start.as_nanos().abs_diff(other.start.as_nanos()) <= 1_000_000
+                self.start.since(other.start).max(other.start.since(self.start)) <= SAME_START
             }
             _ => true,
         }

@@ -96,6 +96,35 @@ fn a_tuple_that_comes_again_ends_the_flow_before() {
 }
 
 #[test]
+fn a_flow_that_a_ledger_gave_back_in_milliseconds_is_known_in_the_kernels_nanoseconds() {
+    let nanos = |n: i64| Bound::Exact(Timestamp::from_nanos(seconds(100).as_nanos() + n));
+    // The NEW event was stamped in the last microseconds of a millisecond, the entry itself in the next.
+    for (given_back, listed, expected) in [
+        (617_000_000, 618_008_032, Some(Seen::Known)),
+        (617_000_000, 617_000_000, Some(Seen::Known)),
+        (618_000_000, 617_990_000, Some(Seen::Known)),
+        (617_000_000, 619_000_001, None),
+    ] {
+        let mut book = book(10);
+        let mut known = flow(1, 500, 80, 100);
+        known.start = nanos(given_back);
+        book.open(&known, seconds(101)).unwrap();
+        let mut entry = flow(1, 500, 80, 100);
+        (entry.start, entry.kernel_id) = (nanos(listed), Some(7));
+        let seen = book.list(&entry, seconds(102)).unwrap();
+        match expected {
+            Some(expected) => {
+                assert_eq!(seen, expected, "{given_back} {listed}");
+                let destroy = ended(entry, 110);
+                // It ends the row that the ledger has, so it has that row's start.
+                assert_eq!(book.end(destroy, seconds(110)).flow.start, known.start);
+            }
+            None => assert!(matches!(seen, Seen::Replaced(_)), "{seen:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_dump_ends_what_it_does_not_list_in_its_namespace_only() {
     let mut book = book(10);
     let mut elsewhere = flow(3, 502, 80, 100);

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use unmasq_flow::{
-    Destination, DestinationPolicy, Endpoint, Gap, GapReason, Origin, Protocol, Scope, ScopeKind, Status,
-    Witness as By, Zones,
+    Destination, DestinationPolicy, Endpoint, Evidence, Gap, GapReason, Origin, Protocol, Scope, ScopeKind,
+    Status, Witness as By, Zones,
 };
 
 use super::*;
-use crate::{Memory, Standing};
+use crate::{Memory, Standing, overview};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_seconds(1_795_000_000 + seconds)
@@ -386,6 +386,31 @@ fn a_flow_that_the_book_saw_end_is_over_although_the_ledger_has_it_open() {
         let answer = answer(&inquiry(M, 100, 100), &mut witnesses);
         assert_eq!((clients(&answer), answer.verdict()), (vec![B.to_owned()], Verdict::One), "{masked}");
     }
+}
+
+#[test]
+fn a_flow_that_is_alive_is_not_mistaken_for_one_that_ended_a_moment_before_it_began() {
+    let millis = |n: i64| Timestamp::from_nanos(at(90).as_nanos() + n * 1_000_000);
+    let precise = Timestamp::from_nanos(millis(618).as_nanos() + 8_032);
+    let mut ended = flow(A, S, M, 90, 90);
+    (ended.start, ended.end) = (Bound::Exact(millis(617)), Bound::Between(millis(617), precise));
+    let mut alive = Flow { end: Bound::Open, ..ended.clone() };
+    alive.start = Bound::Exact(precise);
+    let on_disk = |flow: &Flow| Flow { start: Bound::Exact(millis(618)), ..flow.clone() };
+    let book = Evidence { witness: By::Book, place: "book".into() };
+    let coverage = || vec![covered("gw1", "", ScopeKind::All)];
+    let mut witnesses = vec![
+        witness(By::Ledger, vec![ended.clone(), on_disk(&alive)], coverage()),
+        Box::new(WithEnded(Memory::new(vec![ended, alive.clone()], book, coverage()))),
+        witness(By::Kernel, vec![within(alive.clone(), "", "")], Vec::new()),
+    ];
+    let found = answer(&inquiry(M, 5_000, 5_000), &mut witnesses);
+    assert_eq!((clients(&found), found.verdict()), (vec![A.to_owned()], Verdict::One), "{found:?}");
+    let by: Vec<By> = found.candidates[0].evidence().map(|e| e.witness).collect();
+    assert_eq!(by, [By::Kernel, By::Book, By::Ledger], "{found:?}");
+    assert_eq!(found.candidates[0].certainty, Certainty::Sure);
+    let all = overview(&inquiry("203.0.113.1", 80, 5_000), &mut witnesses);
+    assert_eq!(all.clients.iter().map(|c| (c.flows, c.open)).collect::<Vec<_>>(), [(2, 1)], "{all:?}");
 }
 
 #[test]
