@@ -13,7 +13,7 @@ use unmasq_lab::{Journald, Lab, client};
 use crate::gateway::{
     Hosts, INNER, example, failed_at_prosody, guess, guess_over_ssh, haproxy, serve_lines, sshd,
 };
-use crate::support::{eventually, text};
+use crate::support::text;
 use crate::watching::{Watching, await_bans};
 
 const XMPP: ([u8; 4], u16) = ([10, 0, 0, 2], 5222);
@@ -79,14 +79,8 @@ fn guessers_behind_masquerade_and_proxy_are_banned_and_nobody_else() {
     let expected = ["203.0.113.10", "203.0.113.5", "203.0.113.6", "203.0.113.7", "203.0.113.9"];
     await_bans(&watch, &hosts.gateway, &expected);
 
-    // Each failure was counted for its client, once. What a report tells, the next one does not.
-    let mut told = BTreeMap::<String, u64>::new();
-    eventually("all failures are told", || {
-        for (line, count) in Watching::told(&watch.report(), "") {
-            *told.entry(line).or_default() += count;
-        }
-        (told.values().sum::<u64>() >= 37).then_some(())
-    });
+    // Each failure was counted for its client, once.
+    let told = watch.await_told("", 37);
     let mut expected = BTreeMap::new();
     for (address, service, banned) in [
         ("203.0.113.5", "sshd", 2),
@@ -167,13 +161,7 @@ fn the_kernels_line_tells_who_it_was_also_when_it_comes_late() {
         }
     }
     await_bans(&watch, &hosts.gateway, &["203.0.113.5", "203.0.113.6"]);
-    let mut told = BTreeMap::<String, u64>::new();
-    eventually("all failures are told", || {
-        for (line, count) in Watching::told(&watch.report(), "Failed login as root from ") {
-            *told.entry(line).or_default() += count;
-        }
-        (told.values().sum::<u64>() >= 8).then_some(())
-    });
+    let told = watch.await_told("Failed login as root from ", 8);
     let of = |host: u8| told.get(&format!("Failed login as root from 203.0.113.{host}")).copied();
     assert_eq!([of(5), of(6), of(7)], [Some(3), Some(3), Some(2)], "{told:?}");
     watch.stop();

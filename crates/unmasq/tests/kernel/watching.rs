@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -156,6 +156,19 @@ impl Watching {
         eventually("the report is sent", || {
             self.mails().into_iter().find(|mail| message_id(mail).trim_matches(['<', '>']).starts_with(id))
         })
+    }
+
+    /// Waits until reports have told of so many lines that begin so. What a report tells, the next one does not.
+    pub(crate) fn await_told(&self, begin: &str, count: u64) -> BTreeMap<String, u64> {
+        let mut told = BTreeMap::<String, u64>::new();
+        let began = Instant::now();
+        while told.values().sum::<u64>() < count {
+            assert!(began.elapsed() < PATIENCE, "not {count} lines within {PATIENCE:?}: {told:#?}");
+            for (line, count) in Self::told(&self.report(), begin) {
+                *told.entry(line).or_default() += count;
+            }
+        }
+        told
     }
 
     /// How often the report tells each message, of its lines that begin with these words.
