@@ -111,8 +111,7 @@ impl Places<'_> {
         if fs::read(&new).is_ok_and(|there| there == text.as_bytes()) {
             fs::remove_file(&new).map_err(RulesError::io("remove", &new))?;
         }
-        let revisions = kept.revisions()?;
-        let in_git = self.mirror.map_or(Ok(()), |mirror| mirror.keep(kept, &revisions));
+        let in_git = self.mirror.map_or(Ok(()), |mirror| mirror.keep(kept, revision.number));
         kept.end()?;
         Ok(in_git.err().map(|error| error.to_string()))
     }
@@ -135,7 +134,7 @@ impl Places<'_> {
     fn finish_one(&self, kept: &Kept) -> Result<Vec<String>, RulesError> {
         let Some(number) = kept.begun()? else { return Ok(Vec::new()) };
         let name = kept.name();
-        let revision = kept.begun_revision(number)?;
+        let (revision, _) = kept.described(number)?;
         let text = kept.text(&revision)?;
         if kept.head()? == Some(number) {
             let mut told =
@@ -164,16 +163,15 @@ impl Places<'_> {
     /// Loads the revision in force, or the newest before it that loads. Gives its number and why newer ones were not.
     pub fn load_newest(&self, _lock: &Lock, kept: &Kept) -> Result<(Option<u32>, Vec<String>), RulesError> {
         let mut refused = Vec::new();
-        for revision in kept.revisions()?.into_iter().rev() {
-            let loaded = kept
-                .text(&revision)
-                .and_then(|text| target_of(&revision, &text))
-                .and_then(|target| self.load(kept.name(), &target));
+        for number in (1..=kept.head()?.unwrap_or(0)).rev() {
+            // That another revision is damaged is no reason not to load this one.
+            let loaded = kept.described(number).and_then(|(revision, _)| {
+                let target = target_of(&revision, &kept.text(&revision)?)?;
+                self.load(kept.name(), &target)
+            });
             match loaded {
-                Ok(_) => return Ok((Some(revision.number), refused)),
-                Err(error) => {
-                    refused.push(format!("revision {} of {}: {error}", revision.number, kept.name()));
-                }
+                Ok(_) => return Ok((Some(number), refused)),
+                Err(error) => refused.push(format!("revision {number} of {}: {error}", kept.name())),
             }
         }
         Ok((None, refused))

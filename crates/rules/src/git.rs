@@ -26,16 +26,17 @@ impl Mirror {
     }
 
     /// Commits the revisions of a ruleset that are not there yet to the branch that is checked out, with the file in the working
-    /// tree: the newest, and those that an earlier failure has left out.
-    pub(crate) fn keep(&self, kept: &Kept, revisions: &[Revision]) -> Result<(), RulesError> {
+    /// tree: up to this one, with those that an earlier failure has left out.
+    pub(crate) fn keep(&self, kept: &Kept, up_to: u32) -> Result<(), RulesError> {
         let failed = |reason: Box<dyn Error>| RulesError::Git {
             path: self.directory.clone(),
             reason: reason.to_string(),
         };
         let repository = self.open().map_err(failed)?;
         let newest = newest_of(&repository, kept.name()).map_err(failed)?;
-        for revision in revisions.iter().filter(|revision| Some(revision.number) > newest) {
-            commit(&repository, kept.name(), revision, &kept.text(revision)?).map_err(failed)?;
+        for number in newest.unwrap_or(0).saturating_add(1)..=up_to {
+            let (revision, _) = kept.described(number)?;
+            commit(&repository, kept.name(), &revision, &kept.text(&revision)?).map_err(failed)?;
         }
         Ok(())
     }

@@ -174,53 +174,89 @@ impl Kept {
         let mut all = Vec::new();
         let mut previous = String::new();
         for number in 1..=self.head()?.unwrap_or(0) {
-            let path = self.path(number, "json");
-            let text = fs::read(&path).map_err(RulesError::io("read", &path))?;
-            let damaged = |what: String| RulesError::Damaged { path: path.clone(), what };
-            let revision: Revision =
-                serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-            if revision.format != FORMAT {
-                return Err(damaged(format!(
-                    "it has format {}, and this unmasq reads format {FORMAT}",
-                    revision.format
-                )));
-            }
-            if revision.number != number || revision.previous != previous {
-                return Err(damaged(
-                    "it does not follow the revision before it: one of the two was changed".to_owned(),
-                ));
-            }
-            previous = sha256(&text);
+            let (revision, hash) = self.described(number)?;
+            self.check_link(&revision, &previous)?;
+            previous = hash;
             all.push(revision);
         }
         Ok(all)
     }
 
-    /// The revision in force; none before the first commit.
+    /// The revision in force; none before the first commit. Only its own description is read, however long the history is, and
+    /// whatever became of the revisions before it: [`Self::audit`] looks at those.
     pub fn newest(&self) -> Result<Option<Revision>, RulesError> {
-        Ok(self.revisions()?.pop())
+        Ok(self.head()?.map(|number| self.described(number)).transpose()?.map(|(revision, _)| revision))
     }
 
-    /// One revision.
+    /// One revision, as those beside it say that it is.
     pub fn revision(&self, number: u32) -> Result<Revision, RulesError> {
-        let found = self.revisions()?.into_iter().find(|revision| revision.number == number);
-        found.ok_or_else(|| RulesError::NoRevision { name: self.name.clone(), number })
+        let head = self.head()?.unwrap_or(0);
+        if number == 0 || number > head {
+            return Err(RulesError::NoRevision { name: self.name.clone(), number });
+        }
+        let (revision, hash) = self.described(number)?;
+        let previous = if number == 1 { String::new() } else { self.described(number - 1)?.1 };
+        self.check_link(&revision, &previous)?;
+        if number < head {
+            self.check_link(&self.described(number + 1)?.0, &hash)?;
+        }
+        Ok(revision)
+    }
+
+    /// What is written of a revision, and the hash that the next one must have; not compared with its neighbours.
+    pub(crate) fn described(&self, number: u32) -> Result<(Revision, String), RulesError> {
+        let path = self.path(number, "json");
+        let text = fs::read(&path).map_err(RulesError::io("read", &path))?;
+        let damaged = |what: String| damaged(&path, &what);
+        let revision: Revision = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if revision.format != FORMAT {
+            return Err(damaged(format!(
+                "it has format {}, and this unmasq reads format {FORMAT}",
+                revision.format
+            )));
+        }
+        if revision.number != number {
+            return Err(damaged(format!("it describes revision {}", revision.number)));
+        }
+        Ok((revision, sha256(&text)))
+    }
+
+    fn check_link(&self, revision: &Revision, previous: &str) -> Result<(), RulesError> {
+        if revision.previous == previous {
+            return Ok(());
+        }
+        let path = self.path(revision.number, "json");
+        Err(damaged(&path, "it does not follow the revision before it: one of the two was changed"))
     }
 
     /// The text of a revision, which is checked against its hash.
     pub fn text(&self, revision: &Revision) -> Result<String, RulesError> {
         let path = self.path(revision.number, "rules");
         let text = fs::read(&path).map_err(RulesError::io("read", &path))?;
-        let damaged = |what: &str| RulesError::Damaged { path: path.clone(), what: what.to_owned() };
         if sha256(&text) != revision.sha256 {
-            return Err(damaged("the text is not the one that was committed"));
+            return Err(damaged(&path, "the text is not the one that was committed"));
         }
-        String::from_utf8(text).map_err(|_| damaged("it is no text"))
+        String::from_utf8(text).map_err(|_| damaged(&path, "it is no text"))
     }
 
     /// The number of the revision in force; none before the first commit.
+    ///
+    /// # Errors
+    /// [`RulesError::Damaged`] if it is not known, or not that of the newest: a commit would write over revisions that are there.
     pub fn head(&self) -> Result<Option<u32>, RulesError> {
-        self.number("head")
+        let head = self.number("head")?;
+        // The first behind it may belong to a commit that has only begun.
+        let beyond = head.unwrap_or(0).saturating_add(2);
+        if self.path(beyond, "json").exists() {
+            return Err(RulesError::Damaged {
+                path: self.directory.join("head"),
+                what: format!(
+                    "it must be the number of the newest revision, and there is a revision {beyond}; write the newest \
+                     that is whole into it"
+                ),
+            });
+        }
+        Ok(head)
     }
 
     /// The revision of a commit that has begun and not ended.
@@ -244,17 +280,20 @@ impl Kept {
     /// Writes the next revision and says that its commit has begun. It is not in force.
     pub(crate) fn begin(&self, draft: &Draft<'_>) -> Result<Revision, RulesError> {
         fs::create_dir_all(&self.directory).map_err(RulesError::io("make", &self.directory))?;
-        let newest = self.newest()?;
-        let previous = match &newest {
-            Some(newest) => {
-                let path = self.path(newest.number, "json");
-                sha256(&fs::read(&path).map_err(RulesError::io("read", &path))?)
-            }
-            None => String::new(),
-        };
+        let begun = self.begin_in_folder(draft);
+        if begun.is_err() {
+            self.forget_empty();
+        }
+        begun
+    }
+
+    fn begin_in_folder(&self, draft: &Draft<'_>) -> Result<Revision, RulesError> {
+        let newest = self.head()?.map(|number| self.described(number)).transpose()?;
+        let (number, previous) =
+            newest.map_or((1, String::new()), |(newest, hash)| (newest.number + 1, hash));
         let revision = Revision {
             format: FORMAT,
-            number: newest.map_or(1, |newest| newest.number + 1),
+            number,
             time: draft.time.as_nanos(),
             author: draft.author.to_owned(),
             message: draft.message.to_owned(),
@@ -275,13 +314,6 @@ impl Kept {
         Ok(revision)
     }
 
-    /// A revision that was begun.
-    pub(crate) fn begun_revision(&self, number: u32) -> Result<Revision, RulesError> {
-        let path = self.path(number, "json");
-        let text = fs::read(&path).map_err(RulesError::io("read", &path))?;
-        serde_json::from_slice(&text).map_err(|error| RulesError::Damaged { path, what: error.to_string() })
-    }
-
     /// Puts a revision in force: from here on, its commit has happened.
     pub(crate) fn set_head(&self, number: u32) -> Result<(), RulesError> {
         replace(&self.directory.join("head"), format!("{number}\n").as_bytes())
@@ -296,13 +328,29 @@ impl Kept {
     pub(crate) fn give_up(&self, number: u32) -> Result<(), RulesError> {
         self.end()?;
         remove(&self.path(number, "json"))?;
-        remove(&self.path(number, "rules"))
+        remove(&self.path(number, "rules"))?;
+        self.forget_empty();
+        Ok(())
+    }
+
+    /// A ruleset of which nothing was ever committed is none. Its folder stays as long as anything is in it.
+    fn forget_empty(&self) {
+        let _ = fs::remove_dir(&self.directory);
     }
 
     /// Is anything of it wrong? Reads all texts.
     pub fn audit(&self) -> Result<(), RulesError> {
         self.revisions()?.iter().try_for_each(|revision| self.text(revision).map(drop))
     }
+}
+
+/// What is wrong with a file of a revision, and how to go on.
+fn damaged(path: &Path, what: &str) -> RulesError {
+    let what = format!(
+        "{what}; put it back from a backup, or, if it is of the newest revision, write the number of the one before into `head` \
+         beside it"
+    );
+    RulesError::Damaged { path: path.to_owned(), what }
 }
 
 #[cfg(test)]

@@ -62,6 +62,48 @@ fn every_byte_that_is_changed_is_noticed() {
 }
 
 #[test]
+fn the_revision_in_force_does_not_hang_on_those_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Store::new(folder.path()).ruleset("main.nft");
+    let all: Vec<Revision> = ["one\n", "two\n", "three\n"].map(|text| commit(&kept, text)).into();
+    assert_eq!((1..=3).map(|number| kept.revision(number).unwrap()).collect::<Vec<_>>(), all);
+    let first = folder.path().join("main.nft/000001.json");
+    fs::write(&first, fs::read_to_string(&first).unwrap().replace("a message", "another")).unwrap();
+    assert_eq!(kept.newest().unwrap().as_ref(), Some(&all[2]));
+    assert_eq!(kept.revision(3).unwrap(), all[2]);
+    for number in [1, 2] {
+        let told = kept.revision(number);
+        assert!(matches!(told, Err(RulesError::Damaged { .. })), "{number}: {told:?}");
+    }
+    assert!(kept.audit().is_err());
+    fs::remove_file(&first).unwrap();
+    assert_eq!(commit(&kept, "four\n").number, 4);
+    assert_eq!(kept.revision(4).unwrap().number, 4);
+}
+
+#[test]
+fn a_head_that_is_lost_or_old_is_noticed_before_anything_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Store::new(folder.path()).ruleset("main.nft");
+    for text in ["one\n", "two\n", "three\n"] {
+        commit(&kept, text);
+    }
+    let head = folder.path().join("main.nft/head");
+    fs::write(&head, "1\n").unwrap();
+    assert!(matches!(kept.begin(&draft("x\n", "")), Err(RulesError::Damaged { .. })));
+    fs::remove_file(&head).unwrap();
+    let told = kept.begin(&draft("x\n", "")).unwrap_err().to_string();
+    assert!(told.contains("write the newest that is whole into it"), "{told}");
+    assert!(kept.newest().is_err(), "it is not as if nothing had been committed");
+    fs::write(&head, "3\n").unwrap();
+    kept.audit().unwrap();
+    // What a kill before the first commit has left is no history.
+    let other = Store::new(folder.path()).ruleset("other.nft");
+    other.begin(&draft("one\n", "")).unwrap();
+    assert_eq!(other.head().unwrap(), None);
+}
+
+#[test]
 fn a_name_belongs_to_one_file_and_a_table_to_one_ruleset() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::new(folder.path());
