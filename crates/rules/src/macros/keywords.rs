@@ -1,4 +1,5 @@
-//! Words that nft(8) understands itself, of version 1.0.6 and later ones: a macro of that name would replace them.
+//! Words that nft(8) understands itself, of version 1.0.6 and later ones: a macro of that name would replace
+//! them, and a set or table of that name could not be named.
 
 /// Sorted. Those with a dash are left out, since no macro is called so.
 #[rustfmt::skip]
@@ -36,7 +37,7 @@ const WORDS: &[&str] = &[
 ];
 
 /// Does nft understand the word itself?
-pub(super) fn is_of_nft(word: &str) -> bool {
+pub(crate) fn is_of_nft(word: &str) -> bool {
     WORDS.binary_search(&word).is_ok()
 }
 

@@ -27,7 +27,7 @@
 mod budget;
 mod definitions;
 mod iptables;
-mod keywords;
+pub(crate) mod keywords;
 mod nft;
 mod problems;
 mod resolve;

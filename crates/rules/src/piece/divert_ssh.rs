@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::PieceError;
 use super::text::{Target, restore};
 use crate::Form;
-use crate::value::{Honeypot, Interface, Label, Ports};
+use crate::value::{Honeypot, Interface, Ports, SetName};
 
 /// SSH connections of addresses in a set go to a honeypot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub struct DivertSsh {
     /// The ports of the real server, as clients ask for them.
     pub ports: Ports,
     /// The set; of iptables, an ipset.
-    pub set: Label,
+    pub set: SetName,
     /// The table that has the set; of nft alone.
-    pub table: Label,
+    pub table: SetName,
     /// By which interface they come; any if `None`.
     pub inside: Option<Interface>,
 }

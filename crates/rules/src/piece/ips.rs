@@ -1,5 +1,6 @@
 //! `ips`: an intrusion prevention system behind the firewall.
 
+use super::PieceError;
 use super::log_nflog::Hook;
 use super::text::{Chain, Target, restore, table};
 use crate::value::{Mark, Queues};
@@ -13,7 +14,7 @@ use crate::value::{Mark, Queues};
 pub struct Ips {
     /// The queues.
     pub queues: Queues,
-    /// Is the queue chosen by the CPU, and not by the flow?
+    /// Is the queue chosen by the CPU, and not by the flow? Of several queues only.
     pub is_fanned_out: bool,
     /// Do packets pass while nobody reads?
     pub is_bypassed: bool,
@@ -24,6 +25,10 @@ pub struct Ips {
 }
 
 impl Ips {
+    pub(super) fn check(&self) -> Result<(), PieceError> {
+        if self.is_fanned_out && !self.queues.are_several() { Err(PieceError::LoneQueue) } else { Ok(()) }
+    }
+
     pub(super) fn nft(&self) -> String {
         let judged =
             self.repeat_mark.map_or_else(String::new, |mark| format!("meta mark and {mark} != {mark} "));

@@ -69,6 +69,11 @@ pub enum PieceError {
         "the prefix {0:?} is longer than 29 characters, the most that iptables' LOG takes; shorten it, or log to a --group"
     )]
     LongPrefix(String),
+    /// nft and iptables refuse it.
+    #[error(
+        "--fanout chooses one of several queues by the CPU, and there is one alone; name more, such as --queues 0-3"
+    )]
+    LoneQueue,
 }
 
 impl PieceError {
@@ -97,6 +102,9 @@ impl Piece {
 
     /// The whole ruleset.
     pub fn ruleset(&self, form: Form) -> Result<String, PieceError> {
+        if let Self::Ips(piece) = self {
+            piece.check()?;
+        }
         let is_v6 = form == Form::Ip6tables;
         let mut text = text::head(self.about(), &self.notes(form), form);
         text.push_str(&match (self, form) {

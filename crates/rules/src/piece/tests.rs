@@ -279,6 +279,19 @@ fn a_piece_of_the_other_family_says_which_form_it_has() {
 }
 
 #[test]
+fn one_queue_cannot_be_chosen_by_the_cpu() {
+    let pieces = pieces();
+    let (_, Piece::Ips(ips)) = pieces.iter().find(|(name, _)| *name == "ips-full").expect("it is there")
+    else {
+        panic!("ips-full is of ips")
+    };
+    let alone = Piece::Ips(Ips { queues: parsed("3"), is_fanned_out: true, ..ips.clone() });
+    for form in [Form::Nft, Form::Iptables, Form::Ip6tables] {
+        assert_eq!(alone.ruleset(form), Err(PieceError::LoneQueue));
+    }
+}
+
+#[test]
 fn the_kernels_log_has_a_shorter_prefix_with_iptables() {
     let (_, piece) = pieces().remove(0);
     let Piece::LogDnat(piece) = piece else { panic!("the first is log-dnat") };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{ValueError, cut};
+use crate::macros::keywords::is_of_nft;
 
 /// A letter, then letters, digits, `_` and `-`: what nft and iptables both take for a name.
 fn is_word(text: &str, longest: usize) -> bool {
@@ -36,10 +37,18 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a set or a table: at most 30 characters, so that with one more it is an ipset's too.
+    /// The name of a service.
     Label,
     ValueError::Label,
     |text| is_word(text, 30)
+);
+
+name!(
+    /// The name of a set or a table: none of nft's own words, and at most 30 characters, so that with one more it is an ipset's
+    /// too.
+    SetName,
+    ValueError::SetName,
+    |text| is_word(text, 30) && !is_of_nft(text)
 );
 
 name!(
@@ -79,6 +88,14 @@ mod tests {
         assert_eq!(format!("LO{}", longest.parse::<ZoneName>().unwrap()).len(), 28);
         for bad in ["", "0a", "-a", "a b", "a;", "abcdefghijklmnopqrstuvwxyz0", "zöne"] {
             assert!(bad.parse::<ZoneName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_sets_name_is_no_word_of_nft() {
+        assert!("libssh".parse::<SetName>().is_ok() && "nat".parse::<SetName>().is_ok());
+        for bad in ["set", "table", "ip", "inet", "tcp", "fwd", "1a", "a.b"] {
+            assert!(bad.parse::<SetName>().is_err(), "{bad:?}");
         }
     }
 

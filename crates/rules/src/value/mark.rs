@@ -88,6 +88,8 @@ impl FromStr for Queues {
             digits.parse().ok().filter(|_| is_number)
         };
         match (number(first), number(last)) {
+            // The kernel counts them in 16 bits.
+            (Some(0), Some(u16::MAX)) => Err(ValueError::Queues(cut(text))),
             (Some(first), Some(last)) if first <= last => Ok(Self { first, last }),
             _ => Err(ValueError::Queues(cut(text))),
         }
@@ -111,7 +113,7 @@ mod tests {
     fn queues_are_a_number_or_a_range() {
         assert_eq!("0-3".parse::<Queues>().unwrap().iptables(), "--queue-balance 0:3");
         assert_eq!("7".parse::<Queues>().unwrap().nft(), "7");
-        for bad in ["", "3-0", "65536", "0-", "a", "+1", "0:3"] {
+        for bad in ["", "3-0", "65536", "0-", "a", "+1", "0:3", "0-65535"] {
             assert!(bad.parse::<Queues>().is_err(), "{bad}");
         }
     }

@@ -20,7 +20,7 @@ mod transport;
 
 pub use destination::{Destination, Honeypot};
 pub use interface::Interface;
-pub use label::{Label, Prefix, ZoneName};
+pub use label::{Label, Prefix, SetName, ZoneName};
 pub use mark::{Mark, Queues};
 pub use network::{Network, by_family};
 pub use ports::Ports;
@@ -37,9 +37,15 @@ pub enum ValueError {
          that comes later is named all the same"
     )]
     Interface(String),
-    /// No set or table can have such a name everywhere.
+    /// No service can have such a name.
     #[error("{0:?} is not a name: a letter, then up to 29 letters, digits, '_' and '-'")]
     Label(String),
+    /// No set or table can have such a name everywhere.
+    #[error(
+        "{0:?} is not a name for a set or a table: a letter, then up to 29 letters, digits, '_' and '-', and no word that nft \
+         understands itself, such as \"set\" or \"tcp\""
+    )]
+    SetName(String),
     /// No zone can have such a name: `LO` and the name must fit into a chain of iptables.
     #[error("{0:?} is not a zone's name: a letter, then up to 25 letters, digits, '_' and '-'")]
     ZoneName(String),
@@ -80,7 +86,9 @@ pub enum ValueError {
     #[error("{0:?} is not a mark: bits of a number of 32 bits, at least one, such as 1 or 0x100")]
     Mark(String),
     /// No range of queues.
-    #[error("{0:?} is not a queue or a range of queues from 0 to 65535, such as 0 or 0-3")]
+    #[error(
+        "{0:?} is not a queue or a range of queues from 0 to 65535, at most 65535 of them, such as 0 or 0-3"
+    )]
     Queues(String),
     /// No rate.
     #[error("{0:?} is not a rate: a number from 1 to 10000 per second or minute, such as \"10/second\"")]

@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 
 use clap::{ArgAction, ValueEnum};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use unmasq_rules::nflog::Nflog;
 use unmasq_rules::piece::{self, ABOUT, About, Piece};
 use unmasq_rules::value::{
-    Destination, Honeypot, Interface, Label, Mark, Network, Ports, Prefix, Queues, Rate, Transport,
+    Destination, Honeypot, Interface, Mark, Network, Ports, Prefix, Queues, Rate, SetName, Transport,
 };
 use unmasq_rules::zones::Routing;
 
@@ -138,10 +138,10 @@ struct Diverted {
     port: Ports,
     /// The set of addresses; with iptables an ipset, whose name for IPv6 has a 6 behind it
     #[arg(long, value_name = "NAME", default_value = "libssh")]
-    set: Label,
+    set: SetName,
     /// The table that has the set, with nft
     #[arg(long, value_name = "NAME", default_value = "nat")]
-    table: Label,
+    table: SetName,
     /// By which interface they come [default: any]
     #[arg(long = "in", value_name = "INTERFACE")]
     inside: Option<Interface>,
@@ -260,7 +260,7 @@ pub(super) struct Box {
     #[command(flatten)]
     diverted: Diverted,
     /// The network behind the box
-    #[arg(long, value_name = "NET", default_value = "192.168.0.0/24")]
+    #[arg(long, value_name = "NET", default_value = "192.168.0.0/24", value_parser = ipv4_network)]
     lan: Ipv4Net,
     /// The address that its hosts have outside
     #[arg(long, default_value = "192.168.1.1")]
@@ -279,6 +279,16 @@ pub(super) struct Box {
     multicast: Ipv4Addr,
     #[command(flatten)]
     pub(super) print: PrintArgs,
+}
+
+fn ipv4_network(text: &str) -> Result<Ipv4Net, String> {
+    match text.parse::<Network>() {
+        Ok(Network(IpNet::V4(network))) => Ok(network),
+        Ok(Network(IpNet::V6(_))) => Err(format!(
+            "{text:?} is of IPv6, and source NAT is for IPv4: give a network such as \"192.168.0.0/24\""
+        )),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn multicast(text: &str) -> Result<Ipv4Addr, String> {
@@ -365,8 +375,8 @@ impl Masquerade {
 impl Tproxy {
     pub(super) fn piece(&self) -> Piece {
         Piece::Tproxy(piece::Tproxy {
-            inside: self.inside.clone(),
-            outside: self.out.clone(),
+            inside: once(&self.inside),
+            outside: once(&self.out),
             to: self.to.clone(),
             transport: self.proto,
             ports: self.port.clone(),
@@ -380,13 +390,24 @@ impl Box {
     pub(super) fn piece(&self) -> Piece {
         Piece::Box(piece::HoneypotBox {
             divert: self.diverted.to(self.honeypot),
-            lan: self.lan.trunc(),
+            lan: self.lan,
             address: self.address,
             lan_ports: self.lan_ports.clone(),
             trusted: self.trusted.clone(),
             multicast: Some((self.multicast_in.clone(), self.multicast)),
         })
     }
+}
+
+/// Each once, however often it is named: with iptables, the second would be a rule that nothing reaches.
+fn once(named: &[Interface]) -> Vec<Interface> {
+    let mut each: Vec<Interface> = Vec::new();
+    for interface in named {
+        if !each.contains(interface) {
+            each.push(interface.clone());
+        }
+    }
+    each
 }
 
 /// Each once, however often it is named.
@@ -400,4 +421,26 @@ fn hooks(named: &[HookArg]) -> Vec<piece::Hook> {
     .filter(|(word, _)| named.contains(word))
     .map(|(_, hook)| hook)
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_is_named_twice_is_one() {
+        let named = ["lan0", "wan", "lan0"].map(|name| name.parse::<Interface>().expect("an interface"));
+        assert_eq!(once(&named), named[..2]);
+    }
+
+    #[test]
+    fn the_boxs_network_is_one_of_ipv4() {
+        assert!(ipv4_network("10.0.0.0/24").is_ok());
+        for (bad, why) in
+            [("fd00::/64", "is of IPv6"), ("10.0.0.1/24", "10.0.0.0/24"), ("lan", "not an address")]
+        {
+            let error = ipv4_network(bad).expect_err(bad);
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }
