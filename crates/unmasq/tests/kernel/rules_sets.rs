@@ -102,6 +102,7 @@ fn a_wrong_element_changes_nothing() {
         (&["add", "filter", "admins", "192.0.2.1", "2001:db8::1"][..], "not an IPv4 address"),
         (&["add", "filter", "bans", "192.0.2.1", "192.0.2.0/24"], "`flags interval`"),
         (&["add", "filter", "admins", "192.0.2.1", "--timeout", "1h"], "`flags timeout`"),
+        (&["add", "filter", "bans", "192.0.2.1", "--timeout", "0s"], "cannot be there for no time"),
         (&["add", "filter", "ports", "80", "http"], "not a port"),
         (&["add", "filter", "jump_map", "eth0:jump LOnone"], "no chain \"LOnone\""),
         (&["add", "filter", "nothing", "192.0.2.1"], "there is: admins, bans"),
@@ -144,7 +145,7 @@ fn maps_and_sets_of_other_types_come_and_go() {
     let (out, err, status) =
         set(&node, &["add", "inet:filter", "jump_map", "eth0:jump LOintra", "eth1 : goto LOdmz"]);
     assert_eq!((status, err.as_str()), (0, ""));
-    assert_eq!(out, "eth0: added to inet filter jump_map\neth1: was in inet filter jump_map already\n");
+    assert_eq!(out, "eth0: added to inet filter jump_map\neth1: changed in inet filter jump_map\n");
     assert_eq!(elements(&node, "filter", "jump_map"), ["eth0 : jump LOintra", "eth1 : goto LOdmz"]);
     let (out, ..) = set(&node, &["list", "filter", "jump_map"]);
     assert_eq!(out, "eth0  jump LOintra\neth1  goto LOdmz\n");
@@ -174,6 +175,8 @@ fn ipsets_are_changed_the_same_way() {
     assert_eq!((status, err.as_str()), (0, ""));
     assert_eq!(out, "192.0.2.1: added to ipset f2b-sshd\n");
     assert!(node.exec(&["ipset", "test", "f2b-sshd", "192.0.2.1"]).is_ok());
+    let (_, err, status) = set(&node, &["add", "ipset", "f2b-sshd", "192.0.2.1", "--timeout", "30d"]);
+    assert!(status == 2 && err.contains("no element for longer than 24d20h31m23s"), "{err}");
     assert_eq!(elements(&node, "ipset", "f2b-sshd"), ["192.0.2.1"]);
     assert_eq!(set(&node, &["add", "ipset", "f2b-sshd", "192.0.2.0/24"]).2, 2);
     let (out, ..) = set(&node, &["remove", "ipset", "f2b-sshd", "192.0.2.1", "192.0.2.2"]);

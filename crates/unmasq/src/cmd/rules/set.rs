@@ -13,6 +13,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use serde::Serialize;
 use unmasq_diagnostic::units;
+use unmasq_netfilter::ipset::LONGEST_TIMEOUT;
 
 use self::element::Wanted;
 use self::place::{Found, Table};
@@ -57,7 +58,7 @@ enum Command {
         #[arg(required = true, value_name = "ELEMENT")]
         elements: Vec<String>,
         /// For how long they stay, in a set with `flags timeout`: 90s, 15m, 1h30m [default: what the set says]
-        #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
         timeout: Option<Duration>,
         /// Print JSON
         #[arg(long)]
@@ -109,6 +110,8 @@ enum Fate {
     Added,
     /// It was there before; its timeout is the new one.
     WasThere,
+    /// It was there before, and the map gave something else for it.
+    Changed,
     Removed,
     WasNotThere,
     Refused {
@@ -133,8 +136,8 @@ pub(super) fn run(args: &Args) -> Outcome {
     match &args.command {
         Command::Add { place, elements, timeout, json } => {
             let found = Found::find(&place.table, &place.set)?;
-            if timeout.is_some() && !found.has_timeout() {
-                bail_timeout(&found)?;
+            if let Some(timeout) = timeout {
+                check_timeout(&found, *timeout)?;
             }
             let wanted = checked(&found, elements, true)?;
             let fates = match &found {
@@ -163,14 +166,33 @@ pub(super) fn run(args: &Args) -> Outcome {
     }
 }
 
-fn bail_timeout(found: &Found) -> anyhow::Result<()> {
-    bail!(
-        "{found} knows no timeouts: it was made without {}",
-        match found {
-            Found::Nft(_) => "`flags timeout`",
-            Found::Ipset { .. } => "`timeout`",
-        }
-    )
+/// nft would take 0 for "at once", and ipset for "for ever".
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = units::parse_duration(text).map_err(|error| error.to_string())?;
+    if timeout.is_zero() {
+        return Err(
+            "an element cannot be there for no time; leave it out for the set's own timeout".to_owned()
+        );
+    }
+    Ok(timeout)
+}
+
+/// Can elements of this set have this timeout?
+fn check_timeout(found: &Found, timeout: Duration) -> anyhow::Result<()> {
+    let of_set = match found {
+        Found::Nft(_) => "`flags timeout`",
+        Found::Ipset { .. } => "`timeout`",
+    };
+    if !found.has_timeout() {
+        bail!("{found} knows no timeouts: it was made without {of_set}");
+    }
+    if matches!(found, Found::Ipset { .. }) && timeout > LONGEST_TIMEOUT {
+        let most = units::format_duration(LONGEST_TIMEOUT);
+        bail!(
+            "{found} keeps no element for longer than {most}, the most of every ipset; give a shorter time"
+        );
+    }
+    Ok(())
 }
 
 /// All of them, or what is wrong with those that are wrong.
@@ -204,6 +226,7 @@ fn report(found: &Found, wanted: &[Wanted], fates: &[Fate], json: bool) -> Outco
             match fate {
                 Fate::Added => writeln!(out, "{key}: added to {found}")?,
                 Fate::WasThere => writeln!(out, "{key}: was in {found} already")?,
+                Fate::Changed => writeln!(out, "{key}: changed in {found}")?,
                 Fate::Removed => writeln!(out, "{key}: removed from {found}")?,
                 Fate::WasNotThere => writeln!(out, "{key}: was not in {found}")?,
                 Fate::Refused { reason } => {

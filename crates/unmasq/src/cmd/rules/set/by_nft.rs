@@ -29,7 +29,12 @@ pub(super) fn add(set: &NftSet, wanted: &[Wanted], timeout: Option<Duration>) ->
             }
             Some(_) => format!("delete element {} {{ {} }}\n{put}", path(set), one.nft),
         };
-        fates.push(done(&text, if known.is_some() { Fate::WasThere } else { Fate::Added })?);
+        let fate = match known {
+            None => Fate::Added,
+            Some(_) if is_same => Fate::WasThere,
+            Some(_) => Fate::Changed,
+        };
+        fates.push(done(&text, fate)?);
     }
     Ok(fates)
 }
