@@ -19,7 +19,7 @@ pub(crate) struct Session {
     id: Option<i32>,
     /// `SSH_CONNECTION` of it or of an ancestor (sudo drops it): client, port, server, port.
     ssh: Option<String>,
-    /// When the SSH server's process for the connection began, in nanoseconds of the boot clock.
+    /// When the connection began, by the SSH server's process for it or else its oldest one, in nanoseconds of the boot clock.
     began: Option<u64>,
 }
 
@@ -30,12 +30,19 @@ impl Session {
             std::iter::successors(Process::read(pid.as_raw_nonzero().get()), Process::parent)
                 .take(MOST_ANCESTORS)
                 .collect();
-        let server = family.iter().find(|process| process.name.starts_with("sshd"));
-        Self {
-            id: family.first().map(|process| process.session),
-            ssh: family.iter().find_map(Process::ssh_connection),
-            began: server.map(|process| process.began),
-        }
+        let known = family.iter().map(|process| (process, process.ssh_connection())).collect();
+        Self::of_family(known)
+    }
+
+    /// Of a process and its ancestors, each with the `SSH_CONNECTION` of its environment.
+    fn of_family(family: Vec<(&Process, Option<String>)>) -> Self {
+        let id = family.first().map(|(process, _)| process.session);
+        let server = family.iter().find(|(process, _)| process.name.starts_with("sshd"));
+        // Another server than OpenSSH's has no name to go by, nor has one that a tmux was left behind by: then the connection is at
+        // least as old as the oldest process that knows of it.
+        let oldest = family.iter().rfind(|(_, ssh)| ssh.is_some());
+        let began = server.or(oldest).map(|(process, _)| process.began);
+        Self { id, ssh: family.into_iter().find_map(|(_, ssh)| ssh), began }
     }
 
     /// Why a confirmation from here is worth nothing for a test that `tester` began, whose rules were loaded at `loaded`
@@ -122,6 +129,22 @@ mod tests {
         assert!(can(session(8, Some("192.0.2.1 5001 192.0.2.9 22"), Some(150))));
         assert!(can(session(8, None, None)), "a console");
         assert!(!can(session(7, None, None)), "the console that it was started at");
+    }
+
+    #[test]
+    fn a_connection_of_another_server_than_openssh_and_a_tmux_are_as_old_as_their_oldest_process() {
+        let process =
+            |name: &str, began| Process { number: 1, name: name.to_owned(), parent: 0, session: 9, began };
+        let ssh = || Some("192.0.2.1 5000 192.0.2.9 22".to_owned());
+        let (unmasq, shell) = (process("unmasq", 300), process("bash", 290));
+        let (tmux, init, sshd) = (process("tmux: server", 50), process("systemd", 1), process("sshd", 280));
+        let detached =
+            Session::of_family(vec![(&unmasq, ssh()), (&shell, ssh()), (&tmux, ssh()), (&init, None)]);
+        assert_eq!((detached.began, detached.ssh.is_some()), (Some(50), true));
+        let of_openssh = Session::of_family(vec![(&unmasq, None), (&shell, ssh()), (&sshd, None)]);
+        assert_eq!(of_openssh.began, Some(280));
+        let console = Session::of_family(vec![(&unmasq, None), (&shell, None), (&init, None)]);
+        assert_eq!((console.began, console.ssh), (None, None));
     }
 
     #[test]
