@@ -71,15 +71,15 @@ impl Trial {
         }
         run.write(&run.trial_path(), &trial)?;
         for (at, target) in targets.iter().enumerate() {
-            let loaded = target.load(trial.parts[at].own_before.as_ref());
-            match loaded.and_then(|others| Ok((target.now()?, others))) {
-                Ok((state, others)) => {
-                    trial.parts[at].loaded = Some(state);
-                    told.extend(others.told());
-                    run.write(&run.trial_path(), &trial)?;
-                }
+            let loaded = target.load(trial.parts[at].own_before.as_ref()).and_then(|others| {
+                trial.parts[at].loaded = Some(target.now()?);
+                run.write(&run.trial_path(), &trial)?;
+                Ok(others)
+            });
+            match loaded {
+                Ok(others) => told.extend(others.told()),
                 Err(error) => {
-                    // This one changed nothing: a load happens whole or not at all (for iptables, table by table).
+                    // A load that is refused changes nothing (for iptables, table by table); if it could not be noted, it did.
                     trial.put_back_all(run)?;
                     return Err(error);
                 }
@@ -116,12 +116,13 @@ impl Trial {
             // Without a note, a kill came while it was being loaded.
             match part.before.put_back(part.loaded.as_ref()) {
                 Ok(gone) => lost.extend(gone),
-                Err(error) => failed = Some(error),
+                Err(error) => failed = failed.or(Some(error)),
             }
-            match &part.own_before {
-                Some(state) => run.set_loaded(&part.name, state)?,
-                None => run.forget_loaded(&part.name)?,
-            }
+            let noted = match &part.own_before {
+                Some(state) => run.set_loaded(&part.name, state),
+                None => run.forget_loaded(&part.name),
+            };
+            failed = failed.or(noted.err());
         }
         if let Some(error) = failed {
             return Err(error);

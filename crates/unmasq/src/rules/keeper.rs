@@ -84,7 +84,7 @@ impl Keeper {
         let lock = match run.lock() {
             Ok(lock) => lock,
             Err(error) => {
-                self.say(&Event::Refused { why: error.to_string() });
+                self.say(&Event::Refused { why: told(&error.into()) });
                 return Ok(());
             }
         };
@@ -154,7 +154,7 @@ impl Keeper {
         let (trial, lost) = match Trial::begin(lock, &self.run, &candidates, deadline) {
             Ok(begun) => begun,
             Err(error) => {
-                self.say(&Event::Refused { why: error.to_string() });
+                self.say(&Event::Refused { why: told(&error.into()) });
                 return Ok(());
             }
         };
