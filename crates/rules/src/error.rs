@@ -10,7 +10,7 @@ use crate::program::ProgramError;
 #[non_exhaustive]
 pub enum RulesError {
     /// The file system.
-    #[error("cannot {doing} {}", path.display())]
+    #[error("cannot {doing} {}{}", path.display(), who_may(source))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -26,10 +26,7 @@ pub enum RulesError {
     #[error(transparent)]
     Netfilter(#[from] unmasq_netfilter::Error),
     /// A ruleset that needs something that is not in it.
-    #[error(
-        "the ruleset does not load into an empty kernel, as at boot: {said}\nIt must make what it uses: a table that it \
-             flushes or deletes needs a line \"table inet name {{}}\" before"
-    )]
+    #[error("the ruleset does not load into an empty kernel, as at boot: {said}\n{}", whole(said))]
     NotWhole {
         /// What nft or iptables said.
         said: String,
@@ -125,6 +122,31 @@ pub enum RulesError {
         /// The other ruleset.
         other: String,
     },
+    /// Two rulesets that are to be loaded together, and undo each other.
+    #[error(
+        "{} and {} both make the table {table}, and each would remove the other's rules: put them into one file, or give one of \
+             them a table of its own",
+        one.display(),
+        other.display()
+    )]
+    SameTable {
+        /// The table.
+        table: String,
+        /// One file.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// The same ruleset twice.
+    #[error("{} and {} are both the ruleset {name}; name one of them", one.display(), other.display())]
+    SameRuleset {
+        /// The ruleset.
+        name: String,
+        /// One file.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
     /// A name that two files would share.
     #[error("the history has a ruleset {name} of {}, and this is {}; give one of them another name", kept.display(), asked.display())]
     OtherFile {
@@ -149,6 +171,20 @@ impl RulesError {
     pub(crate) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { doing, path, source }
+    }
+}
+
+/// What is to be done where the system refuses it to this user.
+fn who_may(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied { " (only root may)" } else { "" }
+}
+
+/// How to mend a ruleset that does not load, by what nft or iptables said of it.
+fn whole(said: &str) -> &'static str {
+    if said.contains("No such file or directory") || said.contains("does not exist") {
+        "It must make what it uses: a table that it flushes or deletes needs a line \"table inet name {}\" before"
+    } else {
+        "`unmasq rules check` shows the line"
     }
 }
 

@@ -213,6 +213,27 @@ pub fn removed_share(old: &Ruleset, new: &Ruleset) -> Removed {
     Removed { rules, of: old.rule_count() }
 }
 
+/// Is anything of the old ruleset's rules, chains and sets gone or another? Elements and what is new do not count.
+pub fn lacks(old: &Ruleset, new: &Ruleset) -> bool {
+    differences(old, new).iter().any(|difference| match &difference.change {
+        Change::TableRemoved
+        | Change::TableFlags { .. }
+        | Change::ChainRemoved { .. }
+        | Change::Hook { .. }
+        | Change::Policy { .. }
+        | Change::RuleRemoved { .. }
+        | Change::RuleMoved { .. }
+        | Change::ThingRemoved { .. }
+        | Change::ThingChanged { .. } => true,
+        Change::TableAdded
+        | Change::ChainAdded { .. }
+        | Change::RuleAdded { .. }
+        | Change::ThingAdded { .. }
+        | Change::ElementAdded { .. }
+        | Change::ElementRemoved { .. } => false,
+    })
+}
+
 fn of_table(old: &Table, new: &Table, changes: &mut Vec<Change>) {
     if old.flags != new.flags {
         changes.push(Change::TableFlags { from: old.flags.clone(), to: new.flags.clone() });

@@ -257,6 +257,11 @@ impl Tables {
 }
 
 impl State {
+    /// Are these the same tables with the same contents, at whatever moments?
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.tables == other.tables
+    }
+
     fn nft(&self) -> Option<&nft::Tables> {
         match &self.tables {
             Tables::Nft { tables, .. } => Some(tables),

@@ -76,11 +76,11 @@ pub(crate) fn line_with(text: &str, command: &str) -> Option<usize> {
     text.lines().position(is_it).map(|at| at + 1)
 }
 
-/// The tables that a text deletes by name, one command a line.
+/// The tables that a text deletes by name.
 pub(crate) fn deleted_by(text: &str) -> impl Iterator<Item = TableName> + '_ {
-    text.lines().filter_map(|line| {
-        let line = line.split(['#', ';']).next().unwrap_or_default();
-        let words: Vec<&str> = line.split_whitespace().collect();
+    let commands = text.lines().flat_map(|line| line.split('#').next().unwrap_or_default().split(';'));
+    commands.filter_map(|command| {
+        let words: Vec<&str> = command.split_whitespace().collect();
         let (family, name) = match words[..] {
             ["delete" | "destroy", "table", name] => ("ip", name),
             ["delete" | "destroy", "table", family, name] => (family, name),

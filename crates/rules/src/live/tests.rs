@@ -157,9 +157,11 @@ fn tables_that_the_next_ruleset_has_not_go_and_come_back() {
         let back = listed();
         assert!(before.contains("masquerade") && back.contains("masquerade"), "{back}");
         // Also one that the text deletes by name.
-        let text = format!("table ip nat {{}}\ndelete table ip nat\n{OLD}");
-        Target::new(Form::Nft, &text, false).unwrap().load(None).unwrap();
-        assert!(!listed().contains("table ip nat"));
+        for delete in ["table ip nat {}\ndelete table ip nat\n", "add table ip nat; delete table ip nat\n"] {
+            nft("table ip nat {}");
+            Target::new(Form::Nft, &format!("{delete}{OLD}"), false).unwrap().load(None).unwrap();
+            assert!(!listed().contains("table ip nat"), "{delete}");
+        }
     });
     scratch(|| {
         let first = Target::new(Form::Iptables, NEW_V4, false).unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use unmasq_rules::commit::Places;
 use unmasq_rules::git::Mirror;
 use unmasq_rules::run::{Lock, Run};
@@ -58,16 +58,25 @@ impl Kept {
     /// Takes the right to change rules, and brings to an end what a kill has left half done. That is told.
     pub(crate) fn lock(&self, mirror: Option<&Mirror>) -> anyhow::Result<Lock> {
         let lock = self.run.lock()?;
-        for line in mend(&lock, &Places { store: &self.store, run: &self.run, mirror })? {
-            eprintln!("unmasq: {line}");
-        }
+        self.mend(&lock, mirror)?;
         Ok(lock)
     }
 
+    /// Brings to an end what a kill has left half done. That is told.
+    pub(crate) fn mend(&self, lock: &Lock, mirror: Option<&Mirror>) -> anyhow::Result<()> {
+        for line in mend(lock, &Places { store: &self.store, run: &self.run, mirror })? {
+            eprintln!("unmasq: {line}");
+        }
+        Ok(())
+    }
+
     /// Who commits: as asked, as configured, or who is logged in. A service has no login, so its user's name is taken.
-    pub(crate) fn author(&self, asked: Option<&str>) -> String {
+    ///
+    /// # Errors
+    /// If it is no name in one line: in git, a second line would be another header.
+    pub(crate) fn author(&self, asked: Option<&str>) -> anyhow::Result<String> {
         let named = asked.map(str::to_owned).or_else(|| self.author.clone());
-        named.unwrap_or_else(|| {
+        let author = named.unwrap_or_else(|| {
             let login = ["SUDO_USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
             let user = login.filter(|name| !name.is_empty()).or_else(|| {
                 uzers::get_user_by_uid(uzers::get_effective_uid())
@@ -75,7 +84,13 @@ impl Kept {
             });
             let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
             format!("{0} <{0}@{host}>", user.unwrap_or_else(|| "root".to_owned()))
-        })
+        });
+        if author.trim().is_empty() || author.chars().any(char::is_control) {
+            bail!(
+                "{author:?} cannot be an author; give a name in one line, such as \"Ada <ada@example.net>\""
+            );
+        }
+        Ok(author)
     }
 }
 
@@ -84,10 +99,14 @@ pub(crate) fn mend(lock: &Lock, places: &Places<'_>) -> anyhow::Result<Vec<Strin
     let mut told = Vec::new();
     if let Some(trial) = unmasq_rules::trial::Trial::under_way(places.run)? {
         let files: Vec<String> = trial.files().map(|file| file.display().to_string()).collect();
-        told.push(format!("a test of {} had been cut short; the rules before it are back", files.join(", ")));
+        let files = files.join(", ");
+        told.push(format!("a test of {files} had been cut short; the rules before it are back"));
         told.extend(
             trial.put_back(lock, places.run).context("the rules before a test could not be put back")?,
         );
+        places
+            .run
+            .note_last(&format!("test of {files}: the rules before are back: it had been cut short"))?;
     }
     told.extend(places.finish(lock)?);
     Ok(told)

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use unmasq_rules::commit::without_new;
 use unmasq_rules::live::Target;
-use unmasq_rules::store::Revision;
+use unmasq_rules::store::{Revision, Store};
 use unmasq_rules::{Form, RulesError};
 
 /// A ruleset as it stands in a file.
@@ -57,4 +57,26 @@ impl Source {
         }
         Ok(target)
     }
+}
+
+/// Tries rulesets that are to be loaded together, and that none is in the way of another, nor of one that is committed.
+pub(crate) fn targets(sources: &[Source], store: &Store) -> anyhow::Result<Vec<Target>> {
+    let mut found: Vec<Target> = Vec::new();
+    for source in sources {
+        let target = source.target()?;
+        let tables = target.own_tables();
+        for (before, made) in sources.iter().zip(&found) {
+            let (one, other) = (before.file.clone(), source.file.clone());
+            if before.name() == source.name() {
+                return Err(RulesError::SameRuleset { name: source.name(), one, other }.into());
+            }
+            let shared = made.own_tables().into_iter().find(|table| tables.contains(table));
+            if let Some(table) = shared.filter(|_| before.form == source.form) {
+                return Err(RulesError::SameTable { table, one, other }.into());
+            }
+        }
+        store.check_tables(&source.name(), source.form, &tables)?;
+        found.push(target);
+    }
+    Ok(found)
 }

@@ -117,6 +117,65 @@ fn at_boot_the_newest_revision_that_loads_is_taken() {
 }
 
 #[test]
+fn a_damaged_revision_keeps_no_other_from_being_loaded_and_followed() {
+    let machine = Machine::build();
+    for port in [80, 443, 8080] {
+        machine.write("main.nft", &Language::Nft.ruleset(&[port]));
+        machine.succeeds(&["commit", "main.nft"]);
+    }
+    let committed = machine.loaded();
+    let described = |number: u32| machine.history().join(format!("main.nft/{number:06}.json"));
+    fs::write(described(1), "not what was written").unwrap();
+    machine.restart();
+    let said = machine.succeeds(&["load"]);
+    assert!(said.out.contains("main.nft: revision 3 is loaded"), "{said:?}");
+    assert_eq!(machine.loaded(), committed);
+    fs::write(described(3), "").unwrap();
+    machine.restart();
+    let said = machine.rules(&["load"]);
+    assert!(said.code == 1 && said.out.contains("main.nft: revision 2 is loaded"), "{said:?}");
+    assert!(machine.reaches(443) && !machine.reaches(8080));
+    assert_eq!(machine.rules(&["history", "--audit"]).code, 5);
+    // What the message says mends it.
+    machine.write("main.nft", &Language::Nft.ruleset(&[22, 80]));
+    let said = machine.rules(&["commit", "main.nft", "--yes"]);
+    assert!(
+        said.code == 2 && said.err.contains("write the number of the one before into `head`"),
+        "{said:?}"
+    );
+    fs::write(machine.history().join("main.nft/head"), "2\n").unwrap();
+    let said = machine.succeeds(&["commit", "main.nft", "--yes"]);
+    assert!(said.out.contains("revision 3 is in force"), "{said:?}");
+}
+
+#[test]
+fn what_is_committed_and_not_in_the_kernel_is_not_said_to_be() {
+    for language in Language::BOTH {
+        let machine = Machine::build();
+        let (file, new) = (language.file(), format!("{}.new", language.file()));
+        machine.write(file, &language.ruleset(&[80]));
+        machine.succeeds(&["commit", file]);
+        let committed = machine.loaded();
+        assert!(machine.succeeds(&["commit", file]).out.contains("nothing is done"));
+        assert!(machine.succeeds(&["rollback", "1"]).out.contains("nothing is done"));
+        // Other rules are in its place until the machine restarts.
+        machine.write(&new, &language.ruleset(&[80, 443]));
+        let mut test = machine.begin_test(&new);
+        assert_eq!(machine.in_new_session(&["confirm"]).code, 0);
+        test.wait(PATIENCE).unwrap();
+        fs::remove_file(machine.folder.join(&new)).unwrap();
+        assert_ne!(machine.loaded(), committed);
+        assert!(machine.succeeds(&["commit", file]).out.contains("revision 2 is in force"));
+        assert_eq!(machine.loaded(), committed);
+        // Somebody has flushed everything.
+        machine.node.exec(&["nft", "flush", "ruleset"]).unwrap();
+        assert!(machine.succeeds(&["rollback", "2"]).out.contains("revision 3 is in force"));
+        assert_eq!(machine.loaded(), committed);
+        machine.succeeds(&["history", "--audit"]);
+    }
+}
+
+#[test]
 fn every_commit_is_in_git_with_its_author_although_nobody_is_logged_in() {
     let machine = Machine::build();
     let git = machine.folder.join("git");
@@ -198,6 +257,26 @@ fn a_commit_whose_file_cannot_be_written_is_in_force_and_told_and_stops_nothing_
 }
 
 #[test]
+fn what_was_written_into_the_file_and_not_committed_is_not_lost_unasked() {
+    let machine = Machine::build();
+    for port in [80, 81] {
+        machine.write("main.nft", &Language::Nft.ruleset(&[port]));
+        machine.succeeds(&["commit", "main.nft"]);
+    }
+    // A new one that was forgotten, and an edit of the file itself.
+    machine.write("main.nft.new", &Language::Nft.ruleset(&[82]));
+    machine.write("main.nft", &Language::Nft.ruleset(&[83]));
+    for words in [&["commit", "main.nft"][..], &["rollback", "1"]] {
+        let said = machine.rules(words);
+        assert!(said.code == 2 && said.err.contains("was edited since revision 2"), "{words:?}: {said:?}");
+        assert_eq!(machine.read("main.nft"), Language::Nft.ruleset(&[83]));
+    }
+    machine.succeeds(&["commit", "main.nft", "--yes"]);
+    assert_eq!(machine.read("main.nft"), Language::Nft.ruleset(&[82]));
+    machine.succeeds(&["rollback", "1"]);
+}
+
+#[test]
 fn a_refused_ruleset_changes_nothing_and_most_rules_do_not_go_unasked() {
     let machine = Machine::build();
     machine.write("main.nft", &Language::Nft.ruleset(&[80, 81, 82, 83]));
@@ -224,6 +303,16 @@ fn a_refused_ruleset_changes_nothing_and_most_rules_do_not_go_unasked() {
             said.code == 2 && said.err.contains("belongs to the committed ruleset main.nft, too"),
             "{said:?}"
         );
+    }
+    // What was never committed is no ruleset that one would have to name.
+    machine.write("w.nft", "table inet w {\n\tchain x {\n\t\tiif \"not-there\" accept\n\t}\n}\n");
+    assert_eq!(machine.rules(&["commit", "w.nft"]).code, 2);
+    assert!(machine.succeeds(&["history"]).out.contains("main.nft (nft)"));
+    machine.succeeds(&["blame"]);
+    machine.write("main.nft.new", &Language::Nft.ruleset(&[80, 81, 82]));
+    for author in ["", "Ada\nparent 0", "Ada\u{1b}[31m"] {
+        let said = machine.rules(&["commit", "main.nft", "--author", author]);
+        assert!(said.code == 2 && said.err.contains("cannot be an author"), "{said:?}");
     }
     machine.write("main.nft.new", &Language::Nft.ruleset(&[]));
     let said = machine.rules(&["commit", "main.nft"]);

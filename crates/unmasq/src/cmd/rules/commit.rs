@@ -1,11 +1,15 @@
 //! `unmasq rules commit`: a ruleset is loaded and kept.
 
+use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
+use unmasq_rules::compare::lacks;
 use unmasq_rules::git::Mirror;
+use unmasq_rules::live::{State, Target};
+use unmasq_rules::ruleset::Ruleset;
 
 use super::check;
 use super::test::say_all;
@@ -13,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::rules::job::{Event, Job, What};
 use crate::rules::ordered::Keeper;
 use crate::rules::place::{Kept, PlaceArgs};
-use crate::rules::read::Source;
+use crate::rules::read::{Source, targets};
 
 /// Load rulesets and keep them: FILE.new becomes FILE, and a revision of the history
 ///
@@ -53,7 +57,7 @@ pub(super) struct HowArgs {
     /// Keep the revision in this git repository, too [default: what the configuration says]
     #[arg(long, value_name = "DIR")]
     git: Option<PathBuf>,
-    /// Do not ask, even where most of the rules would go, or your session would be cut
+    /// Do not ask, even where most of the rules would go, your session would be cut, or what you wrote into the file would be lost
     #[arg(short, long)]
     yes: bool,
     /// Print JSON
@@ -81,15 +85,6 @@ impl HowArgs {
         self.place.open()
     }
 
-    /// Says that there is nothing to do, in the form that was asked for.
-    pub(super) fn say_nothing_is_done(&self, why: &str) {
-        if self.json {
-            println!("{}", json!({ "committed": [] }));
-        } else {
-            println!("{why}; nothing is done");
-        }
-    }
-
     /// The message, or another if there is none.
     pub(super) fn message_or<'a>(&'a self, other: &'a str) -> &'a str {
         if self.message.is_empty() { other } else { &self.message }
@@ -98,10 +93,10 @@ impl HowArgs {
 
 /// Commits these, after a look at what would go.
 pub(super) fn commit(how: &HowArgs, kept: &Kept, sources: Vec<Source>, message: &str) -> Outcome {
+    let targets = targets(&sources, &kept.store)?;
     let mut changed = Vec::new();
-    for source in sources {
-        source.target()?;
-        if is_in_force(kept, &source)? {
+    for (source, target) in sources.into_iter().zip(&targets) {
+        if is_in_force(kept, &source, target)? {
             if !how.json {
                 println!("{}: as committed already, and loaded; nothing is done", source.becomes().display());
             }
@@ -125,7 +120,7 @@ pub(super) fn commit(how: &HowArgs, kept: &Kept, sources: Vec<Source>, message: 
             git: git.clone(),
             what: What::Commit {
                 sources: changed,
-                author: kept.author(how.author.as_deref()),
+                author: kept.author(how.author.as_deref())?,
                 message: message.to_owned(),
             },
         };
@@ -172,19 +167,28 @@ pub(super) fn commit(how: &HowArgs, kept: &Kept, sources: Vec<Source>, message: 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Is this the text of the revision in force, loaded since the machine started, and the file's own?
-fn is_in_force(kept: &Kept, source: &Source) -> anyhow::Result<bool> {
+/// Is this the text of the revision in force, the file's own, and what the kernel has?
+fn is_in_force(kept: &Kept, source: &Source, target: &Target) -> anyhow::Result<bool> {
     let ruleset = kept.store.ruleset_of(&source.becomes())?;
     let Some(newest) = ruleset.newest()? else { return Ok(false) };
-    Ok(source.file == source.becomes()
-        && ruleset.text(&newest)? == source.text
-        && kept.run.loaded(&source.name())?.is_some())
+    let is_of_file = fs::read(source.becomes()).is_ok_and(|there| there == source.text.as_bytes());
+    let is_committed = source.file == source.becomes() && is_of_file && ruleset.text(&newest)? == source.text;
+    // A test that was confirmed is loaded in its place, and others can have flushed the tables since.
+    let is_last = |loaded: State| loaded.is_like(&target.own());
+    if !is_committed || !kept.run.loaded(&source.name())?.is_some_and(is_last) {
+        return Ok(false);
+    }
+    let committed = Ruleset::normalise(source.form, &source.text)?;
+    let now = committed.loaded_now()?;
+    Ok(!lacks(&committed, &now))
 }
 
 /// Asks before most of the rules go, or who asks is cut off. True if it may go on.
 fn brake(kept: &Kept, source: &Source, cuts: bool) -> anyhow::Result<bool> {
     let what = if cuts {
         Some("it would cut the session that you are logged in by".to_owned())
+    } else if let Some(what) = super::brake::written_over(kept, source)? {
+        Some(what)
     } else {
         super::brake::mostly_gone(kept, source)?
     };

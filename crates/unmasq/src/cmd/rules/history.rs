@@ -62,7 +62,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
         writeln!(out, "{:>8}  {:<23}  {:<24}  message", "revision", "committed (UTC)", "author")?;
         for revision in &revisions {
             let time = revision.timestamp().to_millis_text().map(|text| text.to_string()).unwrap_or_default();
-            let title = revision.message.lines().next().unwrap_or_default();
+            // A terminal would obey what is no text.
+            let title =
+                revision.message.lines().next().unwrap_or_default().replace(char::is_control, "\u{fffd}");
             writeln!(out, "{:>8}  {time:<23}  {:<24}  {title}", revision.number, revision.author)?;
         }
     }

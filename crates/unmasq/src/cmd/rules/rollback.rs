@@ -1,7 +1,5 @@
 //! `unmasq rules rollback`: an earlier revision is committed again.
 
-use std::process::ExitCode;
-
 use super::commit::{HowArgs, commit};
 use crate::failure::Outcome;
 use crate::rules::read::Source;
@@ -30,10 +28,6 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let kept = args.how.open()?;
     let history = super::revision::find(&kept, args.name.as_deref())?;
     let revision = history.revision(args.number)?;
-    if history.head()? == Some(revision.number) {
-        args.how.say_nothing_is_done(&format!("revision {} is in force", revision.number));
-        return Ok(ExitCode::SUCCESS);
-    }
     let source = Source::of_revision(&revision, history.text(&revision)?);
     let message = format!("rollback to revision {}", revision.number);
     commit(&args.how, &kept, vec![source], args.how.message_or(&message))

@@ -19,7 +19,7 @@ use crate::rules::job::{Answer, Event, Job, What};
 use crate::rules::keeper::{on_signals, wait_for};
 use crate::rules::ordered::Keeper;
 use crate::rules::place::{Kept, PlaceArgs};
-use crate::rules::read::Source;
+use crate::rules::read::{Source, targets};
 use crate::rules::session::Session;
 
 /// Load rulesets for a while: unless you confirm in time, the rules before come back
@@ -55,9 +55,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let kept = args.place.open()?;
     let sources =
         args.files.iter().map(|file| Source::read(file, args.whole)).collect::<anyhow::Result<Vec<_>>>()?;
-    for source in &sources {
-        let target = source.target()?;
-        kept.store.check_tables(&source.name(), source.form, &target.own_tables())?;
+    let targets = targets(&sources, &kept.store)?;
+    for (source, target) in sources.iter().zip(targets) {
         // It is what is being tested, so it is only told.
         let _ = check::warn(source)?;
         let target = target.instead_of(kept.run.loaded(&source.name())?.as_ref());
