@@ -79,6 +79,8 @@ install: man ## binary, man pages, completions and service into DESTDIR/PREFIX
 	install -Dm644 packaging/unmasq-watch.service $(DESTDIR)/usr/lib/systemd/system/unmasq-watch.service
 	install -Dm644 packaging/unmasq-plan.service $(DESTDIR)/usr/lib/systemd/system/unmasq-plan.service
 	install -Dm644 packaging/unmasq-rules.service $(DESTDIR)/usr/lib/systemd/system/unmasq-rules.service
+	install -Dm644 packaging/unmasq-rules-mend.path $(DESTDIR)/usr/lib/systemd/system/unmasq-rules-mend.path
+	install -Dm644 packaging/unmasq-rules-mend.service $(DESTDIR)/usr/lib/systemd/system/unmasq-rules-mend.service
 	install -Dm644 packaging/unmasq-honeypot.service $(DESTDIR)/usr/lib/systemd/system/unmasq-honeypot.service
 	install -Dm644 packaging/unmasq.sysusers $(DESTDIR)/usr/lib/sysusers.d/unmasq.conf
 	install -Dm644 packaging/unmasq.tmpfiles $(DESTDIR)/usr/lib/tmpfiles.d/unmasq.conf

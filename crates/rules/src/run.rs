@@ -138,6 +138,11 @@ impl Run {
         self.directory.join("last")
     }
 
+    /// Is a test under way, or left by a kill? Also one of another network namespace.
+    pub fn has_trial(&self) -> bool {
+        self.trial_path().exists()
+    }
+
     pub(crate) fn forget_trial(&self) -> Result<(), RulesError> {
         remove(&self.trial_path())
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 use unmasq_lab::Running;
+use unmasq_lab::command::guarded;
 
+use crate::plan_gateway::run;
 use crate::rules_machine::{Language, Machine, children, kill_all};
 use crate::support::{PATIENCE, PROGRAM, eventually};
 
@@ -69,6 +71,51 @@ fn a_keeper_that_is_killed_is_replaced_by_the_command_and_both_by_the_next() {
         let said = machine.succeeds(&["load"]);
         assert!(said.err.contains("had been cut short; the rules before it are back"), "{said:?}");
         assert_eq!(machine.loaded(), before);
+    }
+}
+
+#[test]
+fn a_test_that_cannot_be_noted_is_none() {
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        // The first note, before the load, fits on the disk; the second does not.
+        let ports: Vec<u16> = (1000..3000).collect();
+        machine.write(&new, &language.ruleset(&ports));
+        let test = machine.command(&["test", "--for", "10m", &new]);
+        let mut command = guarded("unshare");
+        command.args(["--mount", "sh", "-c", "mount -t tmpfs -o size=150k tmpfs \"$0\" && exec \"$@\""]);
+        command.arg(machine.run_folder()).arg(test.get_program()).args(test.get_args());
+        let said = run(command.current_dir(&machine.folder).stdin(Stdio::null()));
+        assert!(said.code == 2 && said.err.contains("test.json: No space left"), "{said:?}");
+        assert_eq!(machine.loaded(), before);
+    }
+}
+
+#[test]
+fn what_watches_over_a_test_brings_the_rules_back_when_command_and_keeper_are_killed() {
+    let unit = include_str!("../../../../packaging/unmasq-rules-mend.service");
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=unmasq rules ")).unwrap();
+    let path = include_str!("../../../../packaging/unmasq-rules-mend.path");
+    for language in Language::BOTH {
+        let (machine, new, before) = prepared(language);
+        machine.succeeds(&["mend"]);
+        let mut test = machine.begin_test(&new);
+        // What systemd looks for is there while the test is.
+        let watched =
+            path.lines().find_map(|line| line.strip_prefix("PathExists=/run/unmasq/rules/")).unwrap();
+        assert!(machine.run_folder().join(watched).exists());
+        let mut command = machine.command(&start.split(' ').collect::<Vec<_>>());
+        let mut watching = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
+        let busy = machine.rules(&["mend"]);
+        assert!(busy.code == 2 && busy.err.contains("another `unmasq rules` is at work"), "{busy:?}");
+        assert!(machine.reaches(80), "it leaves a test alone that is under way");
+        kill_all(&test);
+        test.wait(PATIENCE).unwrap();
+        assert!(watching.wait(PATIENCE).unwrap().success());
+        assert_eq!(machine.loaded(), before);
+        assert!(!machine.run_folder().join(watched).exists(), "it is not started again");
+        let last = machine.status()["last_test"]["what"].to_string();
+        assert!(last.contains("the rules before are back: it had been cut short"), "{last}");
     }
 }
 
@@ -157,6 +204,26 @@ fn of_several_rulesets_all_are_tested_or_none() {
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("broken.nft"), "{said:?}");
     assert_eq!(machine.loaded(), empty);
+}
+
+#[test]
+fn two_rulesets_that_would_undo_each_other_are_refused_together() {
+    let machine = Machine::build();
+    machine.write("main.nft", &Language::Nft.ruleset(&[80]));
+    machine.write("main.nft.new", &Language::Nft.ruleset(&[81]));
+    machine.write("other.nft", &Language::Nft.ruleset(&[82]));
+    let empty = machine.loaded();
+    for (words, why) in [
+        (&["test", "main.nft", "main.nft.new"][..], "are both the ruleset main.nft"),
+        (&["test", "main.nft", "other.nft"], "both make the table inet guard"),
+        (&["commit", "main.nft", "main.nft"], "are both the ruleset main.nft"),
+        (&["commit", "main.nft", "other.nft"], "both make the table inet guard"),
+    ] {
+        let said = machine.rules(words);
+        assert!(said.code == 2 && said.err.contains(why), "{words:?}: {said:?}");
+        assert_eq!(machine.loaded(), empty);
+        assert!(!machine.history().exists());
+    }
 }
 
 /// A jail of a real fail2ban, whose bans are rules in our table or a table of its own.

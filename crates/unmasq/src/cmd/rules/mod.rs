@@ -10,6 +10,7 @@ mod generate;
 mod history;
 mod keeper;
 mod load;
+mod mend;
 mod piece;
 mod print;
 mod revision;
@@ -61,6 +62,7 @@ enum Command {
     Diff(diff::Args),
     Blame(blame::Args),
     Load(load::Args),
+    Mend(mend::Args),
     Set(set::Args),
     #[command(hide = true)]
     Keeper(keeper::Args),
@@ -79,6 +81,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Command::Diff(args) => diff::run(args),
         Command::Blame(args) => blame::run(args),
         Command::Load(args) => load::run(args),
+        Command::Mend(args) => mend::run(args),
         Command::Keeper(args) => keeper::run(args),
         Command::Gen(args) => generate::run(args),
         Command::Zones(args) => zones::run(args),
