@@ -161,23 +161,34 @@ impl Keeper {
         let loaded = boot_nanos();
         self.say(&Event::Loaded { millis, told: [mended, lost].concat() });
         let end = self.wait(&trial, &listener, &signals, session, loaded);
-        let files: Vec<String> = trial.files().map(|file| file.display().to_string()).collect();
+        let files = trial.files().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
         let event = match end {
             Ok(End::Confirmed) => {
                 trial.keep(lock, &self.run)?;
                 Event::Done { told: Vec::new() }
             }
-            Ok(End::Returns(why)) => Event::Returned { why, told: trial.put_back(lock, &self.run)? },
+            Ok(End::Returns(why)) => Event::Returned { why, told: self.put_back(trial, lock, &files)? },
             // Whatever it is, the rules before come back.
-            Err(error) => Event::Returned { why: told(&error), told: trial.put_back(lock, &self.run)? },
+            Err(error) => Event::Returned { why: told(&error), told: self.put_back(trial, lock, &files)? },
         };
         let what = match &event {
             Event::Returned { why, .. } => format!("the rules before are back: {why}"),
             _ => "confirmed; the new rules stay until the machine restarts".to_owned(),
         };
-        self.run.note_last(&format!("test of {}: {what}", files.join(", ")))?;
+        self.run.note_last(&format!("test of {files}: {what}"))?;
         self.say(&event);
         Ok(())
+    }
+
+    /// The rules before come back. If they cannot, whoever asks for the status is told, too.
+    fn put_back(&self, trial: Trial, lock: &Lock, files: &str) -> anyhow::Result<Vec<String>> {
+        const STUCK: &str = "the rules under test are still in force, because those before cannot be put back; mend what is said \
+                             here, then: unmasq rules mend";
+        trial.put_back(lock, &self.run).or_else(|error| {
+            let error = anyhow::Error::from(error).context(STUCK);
+            self.run.note_last(&format!("test of {files}: {}", told(&error)))?;
+            Err(error)
+        })
     }
 
     /// Waits until the test is confirmed or ends.

@@ -92,6 +92,31 @@ fn a_test_that_cannot_be_noted_is_none() {
 }
 
 #[test]
+fn rules_that_cannot_be_put_back_are_told_of_until_they_can() {
+    let machine = Machine::build();
+    let ipset = |words: &[&str]| machine.node.exec(&[&["ipset"], words].concat()).unwrap();
+    let ruleset = |rule: &str| format!("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT {rule} -j DROP\nCOMMIT\n");
+    ipset(&["create", "banned", "hash:ip"]);
+    machine.write("iptables.conf", &ruleset("-m set --match-set banned src"));
+    machine.succeeds(&["commit", "iptables.conf"]);
+    let before = machine.loaded();
+    machine.write("iptables.conf.new", &ruleset("-s 192.0.2.77/32"));
+    let mut test = machine.begin_test("iptables.conf.new");
+    ipset(&["destroy", "banned"]);
+    machine.succeeds(&["confirm", "--no"]);
+    assert_eq!(test.wait(PATIENCE).unwrap().code(), Some(4));
+    let status = machine.succeeds(&["status"]).out;
+    assert!(status.contains("its rules are still in force: unmasq rules mend"), "{status}");
+    assert!(status.contains("those before cannot be put back") && status.contains("banned"), "{status}");
+    assert_eq!(machine.status()["test_cut_short"], true);
+    assert_eq!(machine.rules(&["mend"]).code, 4);
+    ipset(&["create", "banned", "hash:ip"]);
+    machine.succeeds(&["mend"]);
+    assert_eq!(machine.loaded(), before);
+    assert_eq!(machine.status()["test_cut_short"], false);
+}
+
+#[test]
 fn what_watches_over_a_test_brings_the_rules_back_when_command_and_keeper_are_killed() {
     let unit = include_str!("../../../../packaging/unmasq-rules-mend.service");
     let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart=unmasq rules ")).unwrap();

@@ -37,6 +37,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Some(Some(Event::Loaded { millis, .. })) => Some(millis),
         _ => None,
     };
+    // Also right after a test began or ended this can be seen, for a moment.
+    let is_cut_short = left.is_none() && kept.run.has_trial();
     let last = kept.run.last()?;
     let mut rulesets = Vec::new();
     for ruleset in kept.store.rulesets()? {
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.json {
         let report = json!({
             "test_millis_left": left,
+            "test_cut_short": is_cut_short,
             "last_test": last.map(|(at, what)| json!({ "at": at.to_string(), "what": what })),
             "rulesets": rulesets.iter()
                 .map(|(name, head, is_loaded)| json!({ "ruleset": name, "revision": head, "loaded": is_loaded }))
@@ -62,6 +65,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     match left {
         Some(millis) => {
             writeln!(out, "a test is under way, for {} s more: unmasq rules confirm", millis.div_ceil(1000))?;
+        }
+        None if is_cut_short => {
+            writeln!(out, "a test was cut short, and its rules are still in force: unmasq rules mend")?;
         }
         None => writeln!(out, "no test is under way")?,
     }
