@@ -169,6 +169,19 @@ impl Timeline {
         self.absences.retain(|absence| absence.period.to >= until);
     }
 
+    /// Takes over what another reading of the same stream, a moment later, says was pruned meanwhile. Nothing else of it: the
+    /// later one may also claim to be complete where this one's flows were not read.
+    pub(crate) fn prune_as(&mut self, later: &Self) {
+        if let Some(until) = later.pruned_until {
+            self.forget_before(until);
+        }
+        for gap in later.gaps.iter().filter(|gap| gap.reason == GapReason::Pruned) {
+            if !self.gaps.contains(gap) {
+                self.add_gap(gap.clone());
+            }
+        }
+    }
+
     /// The fewest marks that say the same, but for what is active: a session that reads them back has ended.
     pub(crate) fn summary(&self) -> Vec<Mark> {
         let mut marks: Vec<Mark> = self.pruned_until.map(Mark::Pruned).into_iter().collect();

@@ -158,6 +158,7 @@ impl Ledger {
             let found =
                 find::find(stream, query.masked, query.protocol, query.period, &live, &mut answer.damage)?;
             answer.hits.extend(found.into_iter().map(|found| hit(stream, found)));
+            stream.note_pruned(&mut live)?;
             answer.coverage.push((stream.name.clone(), live.timeline.coverage(query.period)));
         }
         Ok(answer)

@@ -4,8 +4,12 @@
 //! went into has its name. So a reader that opens the journals first, then the coverage file, then the runs, and lists
 //! an hour again when a run of it has vanished, can see a flow twice (which [`reconcile`](crate::run::reconcile) mends)
 //! but never miss it.
+//!
+//! What is pruned goes for good, and the coverage file says so before. So a reader that has read the runs looks whether
+//! that file has changed meanwhile, and if it has, takes over what was pruned: it never calls complete what it found gone.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use unmasq_flow::{Endpoint, Period};
@@ -67,6 +71,16 @@ pub(crate) struct Live {
     carried: Vec<i64>,
     pub(crate) timeline: Timeline,
     pub(crate) damage: Vec<String>,
+    /// The coverage file that the timeline was read from.
+    stamp: Option<Stamp>,
+}
+
+/// Tells one state of a file from another: its inode, its length, and when it was last written.
+type Stamp = (u64, u64, i64, i64);
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
 }
 
 impl Live {
@@ -118,8 +132,10 @@ impl Stream {
             }
         }
         let path = self.path.join(layout::COVERAGE);
+        // Before it is read: what changes meanwhile is looked at again.
+        let stamp = stamp(&path);
         let summed = coverage::read(&path)?;
-        let mut live = Live { timeline: summed.timeline, ..Live::default() };
+        let mut live = Live { timeline: summed.timeline, stamp, ..Live::default() };
         let damaged = |(from, to)| format!("{} is damaged from byte {from} to {to}", path.display());
         live.damage.extend(summed.damage.into_iter().map(damaged));
         for (number, file) in files {
@@ -145,6 +161,15 @@ impl Stream {
             live.damage.extend(summary.damage.iter().map(|what| format!("{}/{what}", self.path.display())));
         }
         Ok(live)
+    }
+
+    /// After the runs were read: takes over what was pruned while they were. Cheap where nothing was.
+    pub(crate) fn note_pruned(&self, live: &mut Live) -> Result<(), LedgerError> {
+        let path = self.path.join(layout::COVERAGE);
+        if stamp(&path) != live.stamp {
+            live.timeline.prune_as(&coverage::read(&path)?.timeline);
+        }
+        Ok(())
     }
 
     /// Opens the runs of an hour. Those that cannot be read are told in `damage`.

@@ -10,15 +10,19 @@ use unmasq_ledger::run::Filter;
 use unmasq_ledger::storage::{Appender, Disk, Storage};
 use unmasq_ledger::{HeadCheck, Hold, Ledger, Retention, VerifyOptions, Writer, WriterOptions};
 
-use crate::common::{alive, all, at, ended, find, flow, masked, start};
+use crate::common::{alive, all, at, directory_in_memory, ended, find, flow, masked, start};
 
 const HOUR: i64 = 3600;
 
 /// One flow an hour for ten hours, sealed.
 fn ten_hours(directory: &Path) -> Writer {
+    hours(directory, 10)
+}
+
+fn hours(directory: &Path, count: u16) -> Writer {
     let (mut writer, _) = Writer::open(directory, "gw1", WriterOptions::default()).unwrap();
     start(&mut writer, at(0));
-    for hour in 0..10 {
+    for hour in 0..count {
         let now = at(i64::from(hour) * HOUR + 60);
         writer.carry(now.hour(), &[]).unwrap();
         let flow = flow(1, hour, now);
@@ -71,6 +75,34 @@ fn hours_past_their_time_go_and_a_held_one_stays() {
     writer.seal_all().unwrap();
     assert_eq!(left(&ledger), [5, 6, 7, 8, 9]);
     assert!(!directory.path().join("gw1/2026/11/21/10").exists());
+}
+
+#[test]
+fn an_hour_that_goes_while_it_is_asked_is_never_called_complete_and_empty() {
+    const COUNT: u16 = 300;
+    let directory = directory_in_memory();
+    let mut writer = hours(directory.path(), COUNT);
+    std::thread::scope(|scope| {
+        // At the edge all the time: the oldest hour that is still there.
+        let reader = scope.spawn(|| {
+            let ledger = Ledger::open(directory.path()).unwrap();
+            for hour in 0..COUNT - 5 {
+                loop {
+                    let found = find(&ledger, masked(hour), Period::at(at(i64::from(hour) * HOUR + 62)));
+                    assert_eq!(found.damage, Vec::<String>::new());
+                    let gaps = &found.coverage[0].1.gaps;
+                    let is_pruned = gaps.iter().any(|gap| gap.reason == GapReason::Pruned);
+                    assert!(is_pruned || found.hits.len() == 1, "hour {hour}: {found:?}");
+                    if is_pruned {
+                        break;
+                    }
+                }
+            }
+        });
+        writer.set_retention(Retention { keep: Some(Duration::from_secs(4 * 3600)), max_size: None });
+        writer.seal_all().unwrap();
+        reader.join().unwrap();
+    });
 }
 
 #[test]
