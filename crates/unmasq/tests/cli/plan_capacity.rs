@@ -128,7 +128,7 @@ fn the_picture_becomes_a_file() {
 fn what_is_wrong_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let said = capacity(folder.path(), &["--ledger", "/nonexistent"]);
-    assert!(said.status == 5 && said.err.contains("/nonexistent"), "{said:?}");
+    assert!(said.status == 2 && said.err.contains("/nonexistent"), "{said:?}");
     let (_kept, ledger) = ledger(&[]);
     let said = capacity(
         folder.path(),

@@ -129,12 +129,14 @@ fn info_shows_what_there_is() {
 }
 
 #[test]
-fn what_is_no_ledger_is_refused() {
+fn what_is_no_ledger_is_refused_and_not_called_damaged() {
     let place = tempdir().unwrap();
     for command in [&["verify"][..], &["info"], &["head"], &["export", "--format", "csv"], &["hold", "list"]]
     {
         let said = ledger(place.path(), command);
-        assert_eq!(said.status, 5, "{command:?}");
+        assert_eq!(said.status, 2, "{command:?}");
         assert!(said.err.contains("not a ledger"), "{}", said.err);
     }
+    fs::write(place.path().join("ledger.toml"), "format = ").unwrap();
+    assert_eq!(ledger(place.path(), &["verify"]).status, 5, "that is one, and damaged");
 }

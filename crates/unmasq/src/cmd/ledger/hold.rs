@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
 use comfy_table::{Table, presets};
 use unmasq_flow::{Period, Timestamp};
-use unmasq_ledger::{Hold, Ledger, LedgerError, StreamInfo};
+use unmasq_ledger::{Hold, LedgerError, StreamInfo};
 use unmasq_trace::time;
 
 use super::say;
@@ -26,7 +26,7 @@ Examples:
 
 Exit status:
   0  done
-  2  usage, or there is no such hold
+  2  usage, or there is no such hold or no ledger
   5  a part of the ledger is damaged or unreadable")]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -111,7 +111,7 @@ struct Place {
 
 impl Place {
     fn streams(&self) -> Result<Vec<StreamInfo>, Failure> {
-        let ledger = Ledger::open(self.ledger.directory()).map_err(damaged)?;
+        let ledger = self.ledger.open()?;
         if self.stream.is_empty() {
             return Ok(ledger.streams().to_vec());
         }

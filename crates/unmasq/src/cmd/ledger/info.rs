@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use unmasq_flow::{Period, Timestamp};
 use unmasq_ledger::run::Run;
-use unmasq_ledger::{Hash, Ledger, LedgerError, StreamInfo};
+use unmasq_ledger::{Hash, LedgerError, StreamInfo};
 
 use super::say;
 use crate::failure::{Failure, Outcome};
@@ -19,7 +19,7 @@ use crate::output::Bytes;
 #[command(after_long_help = "\
 Exit status:
   0  shown
-  2  usage
+  2  usage, or there is no ledger that this unmasq reads
   5  a part of the ledger is damaged or unreadable")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -40,7 +40,7 @@ Examples:
 
 Exit status:
   0  printed
-  2  usage
+  2  usage, or there is no ledger that this unmasq reads
   5  a part of the ledger is damaged or unreadable")]
 pub(crate) struct HeadArgs {
     #[command(flatten)]
@@ -83,7 +83,7 @@ struct Shown {
 /// Runs `info`.
 pub(crate) fn run(args: &Args) -> Outcome {
     let shown =
-        open(&args.ledger)?.streams().iter().map(show).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+        args.ledger.open()?.streams().iter().map(show).collect::<Result<Vec<_>, _>>().map_err(damaged)?;
     if args.json {
         say(serde_json::json!({ "streams": shown }))?;
     } else {
@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// Runs `head`.
 pub(crate) fn run_head(args: &HeadArgs) -> Outcome {
-    for stream in open(&args.ledger)?.streams() {
+    for stream in args.ledger.open()?.streams() {
         let head = head(stream.path()).map_err(|error| Failure::with_exit(5, error))?;
         let text = head.map_or("-".to_owned(), |head| head.to_string());
         if args.json {
@@ -105,10 +105,6 @@ pub(crate) fn run_head(args: &HeadArgs) -> Outcome {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn open(ledger: &super::LedgerArg) -> Result<Ledger, Failure> {
-    Ledger::open(ledger.directory()).map_err(damaged)
 }
 
 fn damaged(error: LedgerError) -> Failure {

@@ -13,9 +13,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use unmasq_ledger::{Ledger, LedgerError};
 
 pub(crate) use self::export::Target;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 
 /// Look after the record: import, export, verify, hold, prune.
 #[derive(Debug, clap::Args)]
@@ -60,6 +61,18 @@ impl LedgerArg {
     fn directory(&self) -> &Path {
         &self.directory
     }
+
+    fn open(&self) -> Result<Ledger, Failure> {
+        open(&self.directory)
+    }
+}
+
+/// Opens a ledger. What is none, or a later unmasq's, is a matter of the path and no damage.
+pub(super) fn open(directory: &Path) -> Result<Ledger, Failure> {
+    Ledger::open(directory).map_err(|error| {
+        let is_none = matches!(error, LedgerError::NotALedger { .. } | LedgerError::Version { .. });
+        Failure::with_exit(if is_none { 2 } else { 5 }, error)
+    })
 }
 
 /// Prints a line. An error such as a closed pipe is the caller's to pass on: `println!` would panic.

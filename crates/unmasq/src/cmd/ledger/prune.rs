@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use rustix::time::{ClockId, clock_gettime};
 use unmasq_flow::{ClockReading, Timestamp};
-use unmasq_ledger::{CoverageEvent, Ledger, LedgerError, Retention, Writer, WriterOptions};
+use unmasq_ledger::{CoverageEvent, LedgerError, Retention, Writer, WriterOptions};
 use unmasq_netfilter::settings::Clock;
 
 use super::say;
@@ -27,7 +27,7 @@ Examples:
 
 Exit status:
   0  done, also if nothing was due
-  2  usage, no such stream, or it is being written
+  2  usage, no such ledger or stream, or it is being written
   5  the ledger is damaged or cannot be written"
 )]
 pub(crate) struct Args {
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let exit = if matches!(error, LedgerError::Locked { .. }) { 2 } else { 5 };
         Failure::with_exit(exit, error)
     };
-    let ledger = Ledger::open(args.ledger.directory()).map_err(failed)?;
+    let ledger = args.ledger.open()?;
     let stream = ledger
         .stream(&args.stream)
         .ok_or_else(|| anyhow!("the ledger has no stream {}; see unmasq ledger info", args.stream))?;

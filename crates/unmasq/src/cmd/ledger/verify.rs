@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use unmasq_flow::Timestamp;
 use unmasq_ledger::run::Damage;
-use unmasq_ledger::{Hash, HeadCheck, Ledger, Problem, StreamReport, VerifyOptions, VerifyReport};
+use unmasq_ledger::{Hash, HeadCheck, Problem, StreamReport, VerifyOptions, VerifyReport};
 
 use super::{progress, say};
 use crate::failure::{Failure, Outcome};
@@ -28,7 +28,7 @@ Examples:
 
 Exit status:
   0  all is there, unchanged and readable
-  2  usage
+  2  usage, or there is no ledger that this unmasq reads
   5  something is damaged, missing or changed, or the head given is in no chain")]
 pub(crate) struct Args {
     /// A head that was kept elsewhere: 64 hex digits.
@@ -45,8 +45,7 @@ pub(crate) struct Args {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
-    let unreadable = |error| Failure::with_exit(5, anyhow::Error::from(error));
-    let ledger = Ledger::open(args.ledger.directory()).map_err(unreadable)?;
+    let ledger = args.ledger.open()?;
     let bar = progress::steps("runs");
     let report = ledger
         .verify(&VerifyOptions { head: args.head }, &mut |progress| {
@@ -54,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             bar.set_position(progress.done);
             bar.set_prefix(progress.stream.to_owned());
         })
-        .map_err(unreadable)?;
+        .map_err(|error| Failure::with_exit(5, error))?;
     bar.finish_and_clear();
     if args.json {
         print_json(&report)?;

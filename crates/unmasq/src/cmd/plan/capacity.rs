@@ -134,6 +134,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
+/// For a public address that was not given: one of documentation's (RFC 5737).
+const STAND_IN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
 fn question(args: &Args) -> anyhow::Result<Question> {
     let mut wanted = args.spec.wanted()?;
     if wanted.0.layout != Layout::Even {
@@ -149,7 +152,7 @@ fn question(args: &Args) -> anyhow::Result<Question> {
     }
     let has_public = !wanted.0.public.is_empty() || (has_networks && args.addresses.is_empty());
     if !has_public {
-        wanted.0.public = vec![PublicChoice::Range(PublicRange::from(Ipv4Addr::LOCALHOST))];
+        wanted.0.public = vec![PublicChoice::Range(PublicRange::from(STAND_IN))];
     }
     let (spec, warnings) = wanted.resolve()?;
     warn(&warnings);

@@ -12,7 +12,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use unmasq_flow::Bound;
-use unmasq_ledger::Ledger;
 
 pub(crate) use self::target::Target;
 use self::writer::{FlowWriter, Form};
@@ -41,7 +40,7 @@ Examples:
 
 Exit status:
   0  exported
-  2  usage, or the output cannot be written
+  2  usage, no ledger is there, or the output cannot be written
   5  a part of the ledger is damaged or unreadable: what could be read was exported")]
 pub(crate) struct Args {
     /// The form.
@@ -69,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if args.format == Form::Parquet && !is_file && std::io::stdout().is_terminal() {
         return Err(anyhow!("Parquet is not for a terminal; name a file with --output FILE").into());
     }
-    let ledger = Ledger::open(args.ledger.directory()).map_err(|error| Failure::with_exit(5, error))?;
+    let ledger = args.ledger.open()?;
     let streams: Vec<String> = ledger.streams().iter().map(|stream| stream.name().to_owned()).collect();
     let chosen = args.selection.choose(&streams)?;
     let mut out = FlowWriter::new(args.format, Target::open(args.output.as_deref())?)?;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use unmasq_flow::{Bound, Period, Timestamp};
-use unmasq_ledger::Ledger;
 use unmasq_ledger::run::Filter;
 use unmasq_plan::ClientNetwork;
 use unmasq_plan::capacity::{Measured, Usage};
@@ -14,7 +13,7 @@ use unmasq_trace::time;
 
 use super::Args;
 use crate::cmd::DEFAULT_LEDGER;
-use crate::cmd::ledger::progress;
+use crate::cmd::ledger::{self, progress};
 use crate::failure::Failure;
 
 /// Flows between two moves of the progress bar.
@@ -47,7 +46,7 @@ pub(super) fn measure(args: &Args, networks: &[ClientNetwork]) -> Result<Option<
         }
         None => return Ok(None),
     };
-    let ledger = Ledger::open(&directory).map_err(|error| Failure::with_exit(5, error))?;
+    let ledger = ledger::open(&directory)?;
     let bar = progress::count("counted");
     let mut usage = Usage::new(period);
     let mut flows = 0_u64;
