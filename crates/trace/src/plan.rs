@@ -51,10 +51,18 @@ impl PlanWitness {
         }
     }
 
-    fn held(&self, question: &Question) -> Result<Option<Held>, HistoryError> {
+    fn held(&mut self, question: &Question) -> Result<Option<Held>, HistoryError> {
         let Endpoint { address: IpAddr::V4(address), selector } = question.masked else { return Ok(None) };
-        match &self.0 {
-            Source::History(history) => history.held(address, selector, question.protocol, question.window),
+        let of = |history: &History| history.held(address, selector, question.protocol, question.window);
+        match &mut self.0 {
+            Source::History(history) => match of(history) {
+                // Pruned since the history was opened: what is there now says so.
+                Err(error) if error.is_gone() => {
+                    *history = History::open(history.directory())?;
+                    of(history)
+                }
+                held => held,
+            },
             Source::Folder(folder) => folder.held(address, selector, question.protocol, question.window),
         }
     }

@@ -10,7 +10,7 @@ use crate::rules::RulesError;
 #[non_exhaustive]
 pub enum HistoryError {
     /// The system refused.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// `reading`, `writing`, …
         doing: &'static str,
@@ -70,6 +70,12 @@ pub enum HistoryError {
         /// The time of the first own revision.
         since: String,
     },
+    /// A revision was removed because of its age.
+    #[error("revision {number} was pruned: who had what then is not kept any more")]
+    Pruned {
+        /// The number.
+        number: u64,
+    },
     /// A revision of that number does not exist.
     #[error("there is no revision {number}; there are {first} to {last}")]
     NoRevision {
@@ -88,7 +94,26 @@ impl HistoryError {
         move |source| Self::Io { doing, path, source }
     }
 
+    /// Is a file gone that was there when the history was opened? It can have been pruned meanwhile: open it again.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     pub(super) fn damaged(path: &Path, offset: usize, what: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), offset: offset as u64, what: what.into() }
+    }
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, or remove old plans (unmasq plan history --prune)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; mount the file system read-write, or choose another folder (--history DIR)"
+        }
+        io::ErrorKind::PermissionDenied => "; run as root, or give this user the right to do it",
+        io::ErrorKind::NotFound => "; check the path",
+        _ => "",
     }
 }

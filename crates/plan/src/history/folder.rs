@@ -60,7 +60,11 @@ impl RulesFolder {
         let io = || HistoryError::io("listing", directory);
         let mut stamps = Vec::new();
         for entry in fs::read_dir(directory).map_err(io())? {
-            stamps.extend(Stamp::of(&entry.map_err(io())?.path()));
+            let entry = entry.map_err(io())?;
+            // The script leaves no folders, whatever they are called.
+            if !entry.file_type().map_err(io())?.is_dir() {
+                stamps.extend(Stamp::of(&entry.path()));
+            }
         }
         if stamps.is_empty() {
             return Err(HistoryError::NoPlan { path: directory.to_owned() });

@@ -32,8 +32,12 @@ impl History {
         if !Self::is_in(directory) {
             return Err(HistoryError::NoPlan { path: directory.to_owned() });
         }
-        let timeline = index::read(directory)?.timeline;
-        Ok(Self { directory: directory.to_owned(), timeline, kept: Mutex::new(HashMap::new()) })
+        Ok(Self::of(directory, index::read(directory)?.timeline))
+    }
+
+    /// The one whose index says this.
+    pub(super) fn of(directory: &Path, timeline: Timeline) -> Self {
+        Self { directory: directory.to_owned(), timeline, kept: Mutex::new(HashMap::new()) }
     }
 
     /// Is there a history in the folder?
@@ -100,6 +104,9 @@ impl History {
     /// Who had what in a revision, in the order of clients.
     pub fn plan(&self, number: u64) -> Result<Plan, HistoryError> {
         let revision = self.revision(number)?;
+        if self.is_pruned(number) {
+            return Err(HistoryError::Pruned { number });
+        }
         let mut files = Vec::new();
         self.walk(number, |rows| {
             files.push(Arc::clone(rows));

@@ -87,7 +87,7 @@ impl HistoryWriter {
             // What a crash left of a record that nobody was told of.
             file.set_len(read.end as u64).map_err(HistoryError::io("cutting", &path))?;
         }
-        let history = History::open(directory)?;
+        let history = History::of(directory, read.timeline);
         let next = history.revisions().iter().map(|r| r.number).max().unwrap_or(0) + 1;
         Ok(Self {
             directory: directory.to_owned(),

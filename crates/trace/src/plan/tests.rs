@@ -1,10 +1,11 @@
 //! What a plan adds to an answer, and what it never does.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use unmasq_flow::{Coverage, DestinationPolicy, Gap, GapReason, Scope, ScopeKind, Status, Timestamp};
-use unmasq_plan::history::DriftReason;
-use unmasq_plan::{Allocation, Block, PortRange};
+use unmasq_plan::history::{DriftReason, Format, HistoryWriter, Moment, NewRevision};
+use unmasq_plan::{Allocation, Block, Plan, PortRange};
 
 use super::*;
 use crate::{Answer, Inquiry, Memory, Standing, StreamCoverage, StreamKind, answer};
@@ -194,4 +195,30 @@ fn a_complete_record_without_the_flow_makes_the_plan_doubtful() {
     assert_eq!(clients(&answer), ["192.168.101.2"]);
     assert_eq!(answer.shortfalls, [Shortfall::Unseen]);
     assert_eq!(answer.verdict().code(), 4);
+}
+
+/// The history is opened once, and asked for as long as a table of questions lasts.
+#[test]
+fn what_is_pruned_after_the_history_was_opened_is_a_gap_and_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = HistoryWriter::open(folder.path()).unwrap();
+    let moment = |seconds| Moment { wall: at(seconds), boot: Duration::from_secs(1), boot_id: [1; 16] };
+    for seconds in [0, 100] {
+        let allocations = vec![holder(2, Holding::InForce, 0, 0).allocation];
+        let new = NewRevision {
+            plan: &Plan::foreign(allocations),
+            rules: "",
+            format: Format::Nft,
+            keeps_flows: false,
+            longest_timeout: Duration::ZERO,
+        };
+        let begun = writer.begin(new, moment(seconds)).unwrap();
+        writer.applied(begun, moment(seconds + 1)).unwrap();
+    }
+    let mut witness = PlanWitness::open(folder.path()).unwrap();
+    assert_eq!(writer.prune(at(5000), moment(5000)).unwrap(), 1);
+    let window = Period::at(at(50));
+    let inquiry = Inquiry::new(MASKED.parse().unwrap(), window, at(900));
+    let held = witness.ask(&inquiry.question(window)).unwrap().plans.remove(0).held;
+    assert_eq!((held.holders, held.gaps), (vec![], vec![(window, PlanGap::Pruned)]));
 }

@@ -31,6 +31,7 @@ fn the_file_in_force_is_the_last_before_that_time() {
         ("rules.v4.old", "nonsense".to_owned()),
         ("rules.v6", "nonsense".to_owned()),
     ]);
+    std::fs::create_dir(folder.path().join("rules.v4.1500")).unwrap();
     let who = |seconds| named(&ask(&folder, Period::at(at(seconds))));
     assert_eq!(RulesFolder::open(folder.path()).unwrap().stamps().len(), 2);
     assert_eq!(who(1500), [(1, InForce)]);

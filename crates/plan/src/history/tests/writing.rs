@@ -272,7 +272,10 @@ fn only_what_can_not_be_asked_about_any_more_is_pruned() {
         apply(&mut writer, &plan(&[(who, 100), (9, 200), (8, 300), (7, 400), (6, 500)]), seconds);
     }
     assert_eq!(writer.prune(at(1500), moment(5000)).unwrap(), 0);
+    let opened_before = History::open(folder.path()).unwrap();
     assert_eq!(writer.prune(at(2600), moment(5000)).unwrap(), 1);
+    assert!(matches!(writer.history().plan(1), Err(HistoryError::Pruned { number: 1 })));
+    assert!(opened_before.plan(1).unwrap_err().is_gone());
     assert_eq!(named(&held(writer.history(), 1005, 2500)), [(2, InForce)]);
     assert_eq!(held(writer.history(), 1005, 1500).gaps, [(Period::at(at(1500)), PlanGap::Pruned)]);
     // Never the one in force, however old.
