@@ -95,6 +95,15 @@ impl Spec {
         if addresses.is_empty() {
             return Err(SpecError::NoPublic);
         }
+        let is_no_source = |address: &&Ipv4Addr| {
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_multicast()
+                || address.is_broadcast()
+        };
+        if let Some(address) = addresses.iter().find(is_no_source) {
+            return Err(SpecError::NoSource(*address));
+        }
         let mut sorted = addresses.clone();
         sorted.sort_unstable();
         if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -142,6 +151,14 @@ pub enum SpecError {
     /// A public address was given twice.
     #[error("the public address {0} is given twice; name it once")]
     TwicePublic(Ipv4Addr),
+    /// No packet can come from such an address.
+    #[error("{0} cannot be a public address: no connection can leave by it; name one that the gateway has")]
+    NoSource(Ipv4Addr),
+    /// A public address is also a client's.
+    #[error(
+        "the public address {0} is in a client network, and would get ports as a client: leave it out with --leave-out {0}"
+    )]
+    PublicClient(Ipv4Addr),
     /// More public addresses than any plan needs.
     #[error("more than {} public addresses are given", crate::clients::MOST_PUBLIC)]
     TooManyPublic,

@@ -17,6 +17,13 @@ pub(crate) fn even(spec: &Spec, former: Option<&Plan>) -> Result<Plan, SpecError
     }
     let clients = spec.clients()?;
     let room = Room { public: spec.public_addresses()?, space: spec.space() };
+    let is_client = |address: &&Ipv4Addr| {
+        // Mostly none is in a client network, and of those there can be millions of addresses.
+        spec.networks.iter().any(|network| network.net().contains(*address)) && clients.contains(*address)
+    };
+    if let Some(address) = room.public.iter().find(is_client) {
+        return Err(SpecError::PublicClient(*address));
+    }
     let overflow = spec.overflow_ports().map(|ports| Block { address: room.public[0], ports });
     if let (Some(count @ 1..), None) = (spec.overflow, overflow) {
         return Err(SpecError::NoOverflow { count, last: room.space.runs().last().copied() });

@@ -242,4 +242,15 @@ fn what_cannot_be_is_refused() {
     assert_eq!(public(&["203.0.112.0/16", "198.51.100.1"]), SpecError::TooManyPublic);
     let twice = Ipv4Addr::new(203, 0, 113, 2);
     assert_eq!(public(&["203.0.113.2", "203.0.113.0/30"]), SpecError::TwicePublic(twice));
+    for address in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
+        assert_eq!(public(&["203.0.113.2", address]), SpecError::NoSource(address.parse().unwrap()));
+    }
+    // A client would be taken for the gateway itself.
+    assert_eq!(public(&["10.8.0.7"]), SpecError::PublicClient(Ipv4Addr::new(10, 8, 0, 7)));
+    let left_out = Spec {
+        public: vec!["10.8.0.7".parse().unwrap()],
+        leave_out: vec!["10.8.0.7/32".parse().unwrap()],
+        ..spec_of(networks(&["10.8.0.0/24"]))
+    };
+    assert!(left_out.make(None).is_ok());
 }
