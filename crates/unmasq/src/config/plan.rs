@@ -10,7 +10,7 @@ use unmasq_plan::{ClientNetwork, DEFAULT_GROWTH, Layout, PortRange};
 
 use super::form;
 use super::section::{Refused, Section};
-use crate::plan::choice::{Exclusion, PublicChoice};
+use crate::plan::choice::{Exclusion, InterfaceName, PublicChoice};
 
 /// Where the history of plans is unless told otherwise.
 pub(crate) const DEFAULT_HISTORY: &str = "/var/lib/unmasq/plan";
@@ -69,7 +69,7 @@ impl Plan {
                 "from_interface",
                 r#""wg0""#,
                 "An interface whose IPv4 networks are client networks; its own addresses are left out.",
-                form::name,
+                interface,
             ),
             server_files: keys.value(
                 "server_files",
@@ -143,7 +143,7 @@ impl Plan {
                 "out_interface",
                 r#""eth0""#,
                 "The interface by which clients' flows leave. Without it: any.",
-                form::name,
+                interface,
             ),
             overflow: keys.optional(
                 "overflow",
@@ -182,6 +182,10 @@ impl Plan {
             || self.from_interface.is_some()
             || self.portal.is_some()
     }
+}
+
+fn interface(value: &DeValue<'_>) -> Result<String, Refused> {
+    form::parsed(value).map(|InterfaceName(name)| name)
 }
 
 fn net(value: &DeValue<'_>) -> Result<Ipv4Net, Refused> {

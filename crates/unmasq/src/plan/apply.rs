@@ -99,9 +99,12 @@ pub(crate) fn apply(wanted: &Wanted, spec: &Spec, manner: Manner) -> anyhow::Res
     let plan = wanted.make(spec, (!manner.renumber).then_some(former))?;
     let asked = former.changes_to(&plan);
     let loaded = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-    if let Some(newest) =
-        newest.as_ref().filter(|newest| asked.is_empty() && is_in_force(newest, former, &plan, &kernel))
-    {
+    let is_as_wanted = |newest: &&Revision| {
+        asked.is_empty()
+            && is_in_force(newest, former, &plan)
+            && Kernel::of(writer.history(), newest) == kernel
+    };
+    if let Some(newest) = newest.as_ref().filter(is_as_wanted) {
         return restore(&mut writer, newest, &kernel, &loaded, &plan, manner);
     }
     if plan.layout == Layout::Even && !asked.moved.is_empty() && !manner.renumber {
@@ -171,11 +174,8 @@ fn is_ours(revision: &Revision) -> bool {
 }
 
 /// Is the plan, which changes nobody, that of the newest revision, by which the kernel surely got it?
-fn is_in_force(newest: &Revision, former: &Plan, plan: &Plan, kernel: &Kernel) -> bool {
-    is_ours(newest)
-        && newest.format == kernel.format
-        && former.overflow == plan.overflow
-        && former.protocols() == plan.protocols()
+fn is_in_force(newest: &Revision, former: &Plan, plan: &Plan) -> bool {
+    is_ours(newest) && former.overflow == plan.overflow && former.protocols() == plan.protocols()
 }
 
 /// Loads the rules of the plan in force again, if they are not as it says.

@@ -6,7 +6,7 @@ use unmasq_netfilter::settings::source_nat;
 use unmasq_netfilter::settings::{Framework, SourceNat};
 use unmasq_plan::Plan;
 use unmasq_plan::history::DriftReason;
-use unmasq_plan::rules::{Iptables, TABLE};
+use unmasq_plan::rules::{CHAIN, Iptables, TABLE};
 
 use super::flows::{Stray, Survey, survey};
 use super::kernel::{Difference, Kernel};
@@ -53,7 +53,9 @@ pub(crate) fn rules(kernel: &Kernel, plan: &Plan) -> Checked {
 /// Source NAT that the kernel asks before ours, about our clients.
 fn shadows(checked: &mut Checked, rules: &[SourceNat], plan: &Plan) {
     let is_ours = |rule: &&SourceNat| {
-        (rule.framework == Framework::Nft && rule.table == TABLE) || rule.chain == Iptables::CHAIN
+        // A chain that somebody else made in our table is somebody else's.
+        (rule.framework == Framework::Nft && rule.table == TABLE && rule.chain == CHAIN)
+            || rule.chain == Iptables::CHAIN
     };
     let Some(ours) = rules.iter().find(is_ours) else { return };
     let hosts: Vec<Ipv4Net> = plan.allocations.iter().map(|a| Ipv4Net::from(a.client)).collect();

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail};
+use ipnet::Ipv4Net;
 use unmasq_eduvpn::{Authorities, NodeConfig, Portal, node};
 use unmasq_flow::Protocol;
 use unmasq_netfilter::interfaces;
@@ -33,6 +34,14 @@ impl Wanted {
         }
         let mut warnings = Vec::new();
         let networks = self.networks(&mut warnings)?;
+        let is_outside =
+            |net: &&Ipv4Net| !networks.iter().any(|of| of.net().contains(*net) || net.contains(&of.net()));
+        warnings.extend(
+            plan.leave_out
+                .iter()
+                .filter(is_outside)
+                .map(|net| format!("{net}, which is to be left out, is in none of the client networks")),
+        );
         if plan.overflow.is_some() && plan.format == Format::Iptables {
             bail!("an overflow needs nft: iptables cannot count a client's flows toward one server");
         }
@@ -70,7 +79,7 @@ impl Wanted {
                 bail!("the interface {name} has no IPv4 address, so no client network");
             }
             for (address, length) in addresses {
-                let net = ipnet::Ipv4Net::new(address, length).context("a prefix length above 32")?;
+                let net = Ipv4Net::new(address, length).context("a prefix length above 32")?;
                 networks.push(ClientNetwork::new(net.trunc()).with_gateway(address));
             }
         }

@@ -148,11 +148,37 @@ fn wrong_words_are_refused_with_the_remedy() {
             "no private networks",
         ),
         (vec!["show", "--network", "10.8.0.0/24", "--public", "no-such-if0"], "no-such-if0"),
+        (
+            vec!["rules", "--network", "10.8.0.0/24", "--public", "203.0.113.1", "--out", "wan\" accept #"],
+            "is not the name of an interface",
+        ),
+        (
+            vec![
+                "show",
+                "--network",
+                "10.8.0.0/24",
+                "--public",
+                "203.0.113.1",
+                "--layout",
+                "eduvpn",
+                "--growth",
+                "50",
+            ],
+            "--growth is for the layout even",
+        ),
     ] {
         let said = plan(&words);
         assert_eq!(said.status, 2, "{words:?}");
         assert!(said.err.contains(part), "{words:?}: {}", said.err);
     }
+}
+
+#[test]
+fn what_is_left_out_of_no_network_is_told() {
+    let words = ["show", "--network", "10.8.0.0/24", "--public", "203.0.113.1", "--leave-out"];
+    let said = plan(&[&words[..], &["10.8.0.9", "10.9.0.9"]].concat());
+    assert_eq!(said.status, 0);
+    assert_eq!(said.err, "unmasq: 10.9.0.9/32, which is to be left out, is in none of the client networks\n");
 }
 
 #[test]

@@ -219,6 +219,21 @@ fn another_form_of_rules_takes_the_place_of_the_first() {
 }
 
 #[test]
+fn another_interface_is_another_revision_and_no_drift() {
+    let gateway = Gateway::build();
+    for format in ["nft", "iptables"] {
+        for out in [&["--out", "wan"][..], &["--out", "wan1"], &[]] {
+            let flags = [&["--format", format], out].concat();
+            let applied = gateway.apply(&flags);
+            assert_eq!((&applied["outcome"], &applied["moved"]), (&"applied".into(), &0.into()), "{flags:?}");
+            assert_eq!(gateway.verify(), (0, vec![]), "{flags:?}");
+            assert_eq!(gateway.apply(&flags)["outcome"], "unchanged", "{flags:?}");
+        }
+    }
+    assert_eq!(gateway.history()["drifts"], serde_json::json!([]));
+}
+
+#[test]
 fn a_client_can_have_a_single_port_in_either_form() {
     let gateway = Gateway::build();
     for format in ["nft", "iptables"] {

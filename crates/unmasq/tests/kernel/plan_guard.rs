@@ -123,6 +123,38 @@ fn an_element_changed_by_hand_is_a_change_and_apply_mends_it() {
 }
 
 #[test]
+fn rules_of_ours_that_mean_the_opposite_and_chains_of_others_in_our_table_are_seen() {
+    let gateway = Gateway::build();
+    gateway.apply(&["--out", "wan"]);
+    let chain = "ip unmasq-plan postrouting";
+    let listed =
+        gateway.node().exec(&["nft", "-a", "list", "chain", "ip", "unmasq-plan", "postrouting"]).unwrap();
+    let handle = listed
+        .lines()
+        .find_map(|line| line.split_once("l4proto icmp ")?.1.split_once("# handle "))
+        .unwrap()
+        .1;
+    let opposite = "oifname != \"wan\" meta l4proto icmp counter snat ip to ip saddr map @clients";
+    gateway.node().nft(&format!("replace rule {chain} handle {handle} {opposite}")).unwrap();
+    assert_eq!(gateway.verify(), (1, vec!["rules-changed".into()]));
+    gateway.apply(&["--out", "wan"]);
+    assert_eq!(gateway.verify(), (0, vec![]));
+    gateway
+        .node()
+        .nft(
+            "table ip unmasq-plan {\n chain early {\n type nat hook postrouting priority 50;\n \
+             ip saddr 192.168.101.3 masquerade\n }\n }",
+        )
+        .unwrap();
+    assert_eq!(gateway.verify(), (1, vec!["shadowed".into()]));
+    let said = gateway.plan(&["verify"]);
+    assert!(
+        said.out.contains("take the other rule away") && !said.out.contains("loads rules again"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_translation_that_comes_first_is_shadowing_and_its_flows_are_outside() {
     let gateway = Gateway::build();
     gateway.apply(&[]);

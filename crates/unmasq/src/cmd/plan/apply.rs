@@ -19,7 +19,7 @@ The rules are checked first (nft -c, iptables-restore --test) and loaded in one 
 a port that is another's by now; with --keep-flows they are left alone, and a trace names both the old and the new holder of a port \
 until they are over. The first plan changes everybody. Without a change, nothing is done; rules that were lost are loaded again.
 
-Exit status: 0 the plan is in force; 1 the kernel refused it, the plan before is still in force; 2 wrong usage or configuration, \
+Exit status: 0 the plan is in force; 1 the kernel refused it, or it cannot be kept (a full disk): the plan before is still in force; 2 wrong usage or configuration, \
 or the plan does not fit; 3 clients would get other ports, and --renumber was not given.
 
 Examples:

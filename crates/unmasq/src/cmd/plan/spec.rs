@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{ArgAction, ValueEnum};
 use unmasq_plan::history::{Format, History, HistoryError, Revision};
 use unmasq_plan::{ClientNetwork, Layout, Plan, PortRange};
 
 use crate::config::{Config, DEFAULT_FILE};
-use crate::plan::choice::{Exclusion, PublicChoice};
+use crate::plan::choice::{Exclusion, InterfaceName, PublicChoice};
 use crate::plan::wanted::Wanted;
 
 /// What a plan is made of.
@@ -20,7 +20,7 @@ pub(crate) struct SpecArgs {
     network: Vec<ClientNetwork>,
     /// The networks of this interface are client networks; its own addresses are left out
     #[arg(long, value_name = "INTERFACE")]
-    from_interface: Option<String>,
+    from_interface: Option<InterfaceName>,
     /// WireGuard and OpenVPN server files, or their folders, as on an eduVPN 3 node: the networks that they serve
     #[arg(long, value_name = "PATH", num_args = 1.., action = ArgAction::Append)]
     server_files: Vec<PathBuf>,
@@ -53,7 +53,7 @@ pub(crate) struct SpecArgs {
     format: Option<FormatArg>,
     /// The interface by which clients' flows leave [default: any]
     #[arg(long, value_name = "INTERFACE")]
-    out: Option<String>,
+    out: Option<InterfaceName>,
     /// So many ports of the first public address for flows that do not fit into their client's own; shared, and logged
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32_768))]
     overflow: Option<u16>,
@@ -127,7 +127,7 @@ impl SpecArgs {
             || self.portal.is_some();
         if is_named {
             plan.networks.clone_from(&self.network);
-            plan.from_interface.clone_from(&self.from_interface);
+            plan.from_interface = named(self.from_interface.as_ref());
             plan.server_files.clone_from(&self.server_files);
             plan.portal.clone_from(&self.portal);
         }
@@ -140,12 +140,15 @@ impl SpecArgs {
         plan.ports_per_client = self.ports_per_client.or(plan.ports_per_client);
         plan.growth = self.growth.unwrap_or(plan.growth);
         plan.overflow = self.overflow.or(plan.overflow);
-        plan.out_interface = self.out.clone().or(plan.out_interface);
+        plan.out_interface = named(self.out.as_ref()).or(plan.out_interface);
         plan.layout = match self.layout {
             Some(LayoutArg::Even) => Layout::Even,
             Some(LayoutArg::Eduvpn) => Layout::Eduvpn,
             None => plan.layout,
         };
+        if plan.layout == Layout::Eduvpn && self.growth.is_some() {
+            bail!("--growth is for the layout even: eduVPN's script keeps no room for more clients");
+        }
         plan.format = match self.format {
             Some(FormatArg::Nft) => Format::Nft,
             Some(FormatArg::Iptables) => Format::Iptables,
@@ -153,6 +156,10 @@ impl SpecArgs {
         };
         Ok(Wanted(plan))
     }
+}
+
+fn named(interface: Option<&InterfaceName>) -> Option<String> {
+    interface.map(|InterfaceName(name)| name.clone())
 }
 
 fn replace<T: Clone>(list: &mut Vec<T>, by: &[T]) {

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::json;
-use unmasq_plan::history::HistoryWriter;
+use unmasq_plan::history::{DriftReason, HistoryWriter};
+use unmasq_plan::rules::{Iptables, PRIORITY};
 
 use super::spec::{PlaceArgs, current};
 use crate::failure::Outcome;
@@ -77,9 +78,27 @@ pub(crate) fn run(args: &Args) -> Outcome {
         for warning in &checked.warnings {
             writeln!(out, "  note: {warning}")?;
         }
-        if !is_good {
-            writeln!(out, "`unmasq plan apply` loads rules again that are missing or changed")?;
+        for reason in checked.reasons() {
+            writeln!(out, "{}", remedy(reason))?;
         }
     }
     if is_good { Ok(ExitCode::SUCCESS) } else { Ok(ExitCode::from(1)) }
+}
+
+/// What to do about it.
+fn remedy(reason: DriftReason) -> String {
+    match reason {
+        DriftReason::RulesMissing | DriftReason::RulesChanged => {
+            "`unmasq plan apply` loads rules again that are missing or changed".to_owned()
+        }
+        DriftReason::Shadowed => format!(
+            "take the other rule away, or let it be asked after the plan's (nft: a priority above {PRIORITY}; iptables: behind \
+             the jump to {}, which `unmasq plan apply` puts first)",
+            Iptables::CHAIN
+        ),
+        DriftReason::FlowsOutside => {
+            "they go on until they end; `conntrack -D` ends one, and its client begins it anew from its own ports".to_owned()
+        }
+        DriftReason::NotChecked => "run it as root, with nft or iptables installed".to_owned(),
+    }
 }

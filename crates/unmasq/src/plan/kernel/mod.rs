@@ -13,7 +13,7 @@ use iptables::Chain;
 use nft::Table;
 
 /// How rules are loaded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
     /// In which form.
     pub(crate) format: Format,

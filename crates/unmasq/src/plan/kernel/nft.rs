@@ -206,6 +206,7 @@ fn rule_shape(rule: &Value) -> RuleShape {
         if let Some(test) = statement.get("match") {
             let (left, right) = (&test["left"], &test["right"]);
             match (left["meta"]["key"].as_str(), left["payload"]["field"].as_str()) {
+                _ if test["op"] != "==" => shape.strange += 1,
                 (Some("oifname"), _) => shape.out_interface = right.as_str().map(str::to_owned),
                 (Some("l4proto"), _) => shape.protocols.extend(words(right)),
                 // The overflow asks whether the client is one of the plan's.
