@@ -7,10 +7,11 @@ use ipnet::Ipv4Net;
 use toml::de::DeValue;
 use unmasq_plan::history::Format;
 use unmasq_plan::{ClientNetwork, DEFAULT_GROWTH, Layout, PortRange};
+use unmasq_rules::value::Interface;
 
 use super::form;
 use super::section::{Refused, Section};
-use crate::plan::choice::{Exclusion, InterfaceName, PublicChoice};
+use crate::plan::choice::{Exclusion, PublicChoice};
 
 /// Where the history of plans is unless told otherwise.
 pub(crate) const DEFAULT_HISTORY: &str = "/var/lib/unmasq/plan";
@@ -185,7 +186,7 @@ impl Plan {
 }
 
 fn interface(value: &DeValue<'_>) -> Result<String, Refused> {
-    form::parsed(value).map(|InterfaceName(name)| name)
+    form::parsed::<Interface>(value).map(|name| name.to_string())
 }
 
 fn net(value: &DeValue<'_>) -> Result<Ipv4Net, Refused> {

@@ -6,9 +6,10 @@ use anyhow::{Context, bail};
 use clap::{ArgAction, ValueEnum};
 use unmasq_plan::history::{Format, History, HistoryError, Revision};
 use unmasq_plan::{ClientNetwork, Layout, Plan, PortRange};
+use unmasq_rules::value::Interface;
 
 use crate::config::{Config, DEFAULT_FILE};
-use crate::plan::choice::{Exclusion, InterfaceName, PublicChoice};
+use crate::plan::choice::{Exclusion, PublicChoice};
 use crate::plan::wanted::Wanted;
 
 /// What a plan is made of.
@@ -20,7 +21,7 @@ pub(crate) struct SpecArgs {
     network: Vec<ClientNetwork>,
     /// The networks of this interface are client networks; its own addresses are left out
     #[arg(long, value_name = "INTERFACE")]
-    from_interface: Option<InterfaceName>,
+    from_interface: Option<Interface>,
     /// WireGuard and OpenVPN server files, or their folders, as on an eduVPN 3 node: the networks that they serve
     #[arg(long, value_name = "PATH", num_args = 1.., action = ArgAction::Append)]
     server_files: Vec<PathBuf>,
@@ -53,7 +54,7 @@ pub(crate) struct SpecArgs {
     format: Option<FormatArg>,
     /// The interface by which clients' flows leave [default: any]
     #[arg(long, value_name = "INTERFACE")]
-    out: Option<InterfaceName>,
+    out: Option<Interface>,
     /// So many ports of the first public address for flows that do not fit into their client's own; shared, and logged
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32_768))]
     overflow: Option<u16>,
@@ -158,8 +159,8 @@ impl SpecArgs {
     }
 }
 
-fn named(interface: Option<&InterfaceName>) -> Option<String> {
-    interface.map(|InterfaceName(name)| name.clone())
+fn named(interface: Option<&Interface>) -> Option<String> {
+    interface.map(Interface::to_string)
 }
 
 fn replace<T: Clone>(list: &mut Vec<T>, by: &[T]) {
