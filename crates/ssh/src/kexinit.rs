@@ -79,9 +79,9 @@ impl KexInit {
         &self.lists[list as usize]
     }
 
-    /// The names of one of the lists.
+    /// The names of one of the lists. An empty one ends it: OpenSSH looks no further (`match_list` of match.c).
     pub fn names(&self, list: List) -> impl Iterator<Item = &str> {
-        self.list(list).split(',').filter(|name| !name.is_empty())
+        self.list(list).split(',').take_while(|name| !name.is_empty())
     }
 }
 

@@ -104,6 +104,7 @@ struct Found {
     methods: Option<Vec<String>>,
     banner: Option<String>,
     prompt: Option<String>,
+    has_roles: bool,
     attempts: Option<u32>,
     too_many_attempts: Option<String>,
     bad_identification: Option<String>,
@@ -122,7 +123,7 @@ impl Capture {
     /// If the system has no random bytes.
     pub fn new(options: Options) -> Result<Self, CaptureError> {
         let password = hex::encode(crate::random::bytes::<8>()?);
-        let tasks = [Task::Garbage, Task::OldProtocol, Task::Methods, Task::Others].into();
+        let tasks = [Task::Garbage, Task::OldProtocol, Task::Methods, Task::Others, Task::Roles].into();
         Ok(Self { options, password, tasks, run: None, found: Found::default() })
     }
 
@@ -175,7 +176,14 @@ impl Capture {
             Task::Garbage => self.found.bad_identification = Some(run.text_after_line()),
             Task::OldProtocol => self.found.other_protocol = Some(run.text_after_line()),
             Task::Passwords(_) | Task::Others if run.answers() > 0 => self.note_end(&run, None),
-            Task::Passwords(_) | Task::Others | Task::Methods | Task::Prompt | Task::HostKey(_) => {
+            // The other name was taken for another user's.
+            Task::Roles if run.answers() > 0 => {}
+            Task::Passwords(_)
+            | Task::Others
+            | Task::Methods
+            | Task::Roles
+            | Task::Prompt
+            | Task::HostKey(_) => {
                 return Err(CaptureError::Closed(run.task().purpose()));
             }
         }
@@ -219,12 +227,17 @@ impl Capture {
                     self.note_methods(methods.split(',').filter(|name| !name.is_empty()).map(str::to_owned));
                     return Ok(false);
                 }
+                if matches!(run.task(), Task::Roles) && run.answers() > 1 {
+                    self.found.has_roles = true;
+                    return Ok(false);
+                }
                 if run.answers() >= task::MOST_ANSWERS {
                     self.note_end(run, None);
                     return Ok(false);
                 }
                 run.ask(&self.options.user, &self.password, now)?;
             }
+            Some(&unmasq_ssh::message::DISCONNECT) if matches!(run.task(), Task::Roles) => return Ok(false),
             Some(&unmasq_ssh::message::DISCONNECT) => {
                 self.note_answer(run, now);
                 let said = reader.u32().and_then(|_| reader.string()).map(text);
@@ -242,7 +255,12 @@ impl Capture {
         match run.task() {
             Task::Passwords(_) if run.answers() > task::NONES => self.found.passwords.extend(took),
             Task::Passwords(_) | Task::Others => self.found.others.extend(took),
-            Task::Garbage | Task::OldProtocol | Task::Methods | Task::Prompt | Task::HostKey(_) => {}
+            Task::Garbage
+            | Task::OldProtocol
+            | Task::Methods
+            | Task::Roles
+            | Task::Prompt
+            | Task::HostKey(_) => {}
         }
     }
 
@@ -313,6 +331,7 @@ impl Capture {
                 attempts: found.attempts.ok_or(missing("how many attempts it answers"))?,
                 prompt: found.prompt.unwrap_or_else(|| "Password: ".to_owned()),
                 banner: found.banner,
+                has_roles: found.has_roles,
             },
             text: Texts {
                 bad_identification: found.bad_identification.unwrap_or_default(),

@@ -33,6 +33,8 @@ pub(super) enum Task {
     OldProtocol,
     /// Lists, extensions, banner and methods.
     Methods,
+    /// `none`, and once more with a role behind the user name: is it the same user?
+    Roles,
     /// The host key of an algorithm.
     HostKey(String),
     /// `none` twice, then wrong passwords until it ends: with the user name and this number behind.
@@ -48,7 +50,7 @@ impl Task {
     pub(super) const fn purpose(&self) -> &'static str {
         match self {
             Self::Garbage | Self::OldProtocol => "at once",
-            Self::Methods => "before it named its methods",
+            Self::Methods | Self::Roles => "before it named its methods",
             Self::HostKey(_) => "before it showed its host key",
             Self::Passwords(_) | Self::Others => "before it refused anything",
             Self::Prompt => "before it asked anything",
@@ -183,6 +185,7 @@ impl Run {
             Task::Garbage
             | Task::OldProtocol
             | Task::Methods
+            | Task::Roles
             | Task::HostKey(_)
             | Task::Others
             | Task::Prompt => u32::MAX,
@@ -217,7 +220,13 @@ impl Run {
                 request.put_string(b"");
                 request.put_string(b"");
             }
-            Task::Garbage | Task::OldProtocol | Task::Methods | Task::HostKey(_) | Task::Others => {
+            Task::Roles if self.answers > 0 => head(&mut request, &format!("{user}/x"), "none"),
+            Task::Garbage
+            | Task::OldProtocol
+            | Task::Methods
+            | Task::Roles
+            | Task::HostKey(_)
+            | Task::Others => {
                 head(&mut request, user, "none");
             }
         }

@@ -56,6 +56,8 @@ struct AuthenticationTable {
     attempts: Spanned<u32>,
     prompt: Option<String>,
     banner: Option<String>,
+    #[serde(default)]
+    roles: bool,
 }
 
 #[derive(Deserialize)]
@@ -114,6 +116,7 @@ pub(super) fn parse(text: &str) -> Result<Profile, Vec<Problem>> {
             attempts: file.authentication.attempts.into_inner(),
             prompt: file.authentication.prompt.unwrap_or_else(|| "Password: ".to_owned()),
             banner: file.authentication.banner,
+            has_roles: file.authentication.roles,
         },
         text: Texts {
             bad_identification: file.text.bad_identification,
@@ -292,6 +295,9 @@ pub(super) fn write(profile: &Profile, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     writeln!(f, "attempts = {}\nprompt = {}", authentication.attempts, text(&authentication.prompt))?;
     if let Some(banner) = &authentication.banner {
         writeln!(f, "banner = {}", text(banner))?;
+    }
+    if authentication.has_roles {
+        writeln!(f, "roles = true")?;
     }
     writeln!(f, "\n[text]\nbad_identification = {}", text(&profile.text.bad_identification))?;
     writeln!(f, "other_protocol = {}", text(&profile.text.other_protocol))?;

@@ -32,6 +32,9 @@
 //! prompt = "({user}@gateway) Password: "
 //! # The text of USERAUTH_BANNER; none if left out.
 //! banner = "Authorised use only\n"
+//! # A slash in a user name begins a role, which is no part of the name: patched into sshd by Debian, Ubuntu and
+//! # Red Hat for SELinux. `false` if left out.
+//! roles = true
 //!
 //! # With their line ends.
 //! [text]
@@ -94,6 +97,8 @@ pub struct Authentication {
     pub prompt: String,
     /// The text of USERAUTH_BANNER, sent before the answer to the first request.
     pub banner: Option<String>,
+    /// A slash in a user name begins a role, which is no part of the name.
+    pub has_roles: bool,
 }
 
 /// What it says when it ends a connection.

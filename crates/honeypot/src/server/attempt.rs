@@ -68,7 +68,9 @@ fn password(request: &Request<'_>, reader: &Reader<'_>, setup: &Setup) -> Tried 
         Some((password, new))
     };
     let Some((password, new)) = fields() else { return Tried::other(request, reader, is_offered) };
-    let is_tried = is_offered && new.is_none() && password.len() <= MOST_PASSWORD;
+    // An empty one is refused before PAM is asked, as PermitEmptyPasswords is off by default.
+    let is_empty = c_string(password).is_some_and(<[u8]>::is_empty);
+    let is_tried = is_offered && new.is_none() && !is_empty && password.len() <= MOST_PASSWORD;
     let is_readable = c_string(password).is_some() && ahead.rest().is_empty();
     Tried {
         method: Method::Password { password: password.to_vec(), new: new.map(<[u8]>::to_vec) },

@@ -113,8 +113,7 @@ impl Authentication {
             Self::note(context, (username, service), self.failures + 1, method);
             return Err(UNREADABLE);
         };
-        // What follows a colon is a style, which nothing here has a use for.
-        let user = whole_name.split(|byte| *byte == b':').next().unwrap_or(whole_name);
+        let user = without_style(whole_name, context.setup.profile.authentication().has_roles);
         let is_other =
             |(known, known_service): &&(Vec<u8>, Vec<u8>)| known != user || known_service != service;
         if let Some((known, known_service)) = self.who.as_ref().filter(is_other) {
@@ -194,6 +193,12 @@ impl Authentication {
         sender.send(&reply)?;
         Ok(Verdict::Failed(failure))
     }
+}
+
+/// The name before a style (behind a colon) and, where the server knows them, a role (behind a slash).
+fn without_style(name: &[u8], has_roles: bool) -> &[u8] {
+    let is_end = |byte: &u8| *byte == b':' || has_roles && *byte == b'/';
+    name.split(is_end).next().unwrap_or(name)
 }
 
 fn other_user(known: (&Vec<u8>, &Vec<u8>), other: (&[u8], &[u8])) -> Verdict {

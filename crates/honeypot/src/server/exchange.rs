@@ -122,7 +122,6 @@ impl Exchange {
         *context.is_strict = is_ours_strict && has("kex-strict-c-v00@openssh.com");
         let negotiated = Negotiated::of(&client, &self.beginning.server_kexinit);
         context.peer.hassh = Some(Hassh::of_client(&client));
-        context.peer.hassh_server = Some(context.setup.profile.hassh().clone());
         context.peer.kexinit = Some(client);
         context.peer.negotiated = negotiated.as_ref().ok().cloned();
         context.happenings.push_back(Happening::Negotiated);

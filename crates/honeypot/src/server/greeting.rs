@@ -4,10 +4,8 @@
 use unmasq_ssh::Identification;
 
 use super::End;
+use super::compat::is_scanner;
 use crate::profile::Texts;
-
-/// Names that sshd does not talk to (compat.c): it closes without a word.
-const SCANNERS: [&[u8]; 2] = [b"Probe-", b"SSH_Version_Mapper"];
 
 /// Reads the first line.
 pub(super) struct Greeting {
@@ -63,11 +61,16 @@ impl Greeting {
             output.extend(text.other_protocol.as_bytes());
             return Read::Refused { end: End::OtherProtocol { line: shown(line) }, read: length };
         }
-        if SCANNERS.iter().any(|name| software.starts_with(name)) {
+        if is_scanner(software) {
             return Read::Refused { end: End::Scanner, read: length };
         }
         Read::Line { line, length }
     }
+}
+
+/// What a line that was read says of the client's software.
+pub(super) fn software(line: &[u8]) -> &[u8] {
+    scan(line).map_or(&[], |(_, _, software)| software)
 }
 
 /// `sscanf(line, "SSH-%d.%d-%[^\n]")`: with spaces and signs in front of numbers, as C has it.

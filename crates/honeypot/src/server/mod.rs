@@ -26,6 +26,7 @@
 
 mod attempt;
 mod authentication;
+mod compat;
 mod end;
 mod exchange;
 mod greeting;

@@ -1,14 +1,15 @@
 //! Packets of a client, dispatched as sshd dispatches them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use unmasq_ssh::wire::{Reader, Write};
-use unmasq_ssh::{Identification, KexInit, message};
+use unmasq_ssh::{Hassh, Identification, KexInit, message};
 
 use super::attempt::c_string;
 use super::authentication::{self, Authentication};
 use super::exchange::{self, Exchange};
-use super::{End, Happening, Peer, Progress, Setup};
+use super::{End, Happening, Peer, Progress, Setup, compat, greeting};
 use crate::random::NoRandomness;
 use crate::transport::{Opened, Opener, Sealer};
 
@@ -85,7 +86,13 @@ impl Session {
         peer: &mut Peer,
     ) -> Result<Self, NoRandomness> {
         peer.identification = Identification::parse(&line).ok();
-        let kexinit = setup.profile.kexinit_with(&setup.keys)?;
+        let mut kexinit = setup.profile.kexinit_with(&setup.keys)?;
+        let is_shorter = compat::leave_out(&mut kexinit, greeting::software(&line));
+        peer.hassh_server = Some(if is_shorter {
+            Arc::new(Hassh::of_server(&kexinit))
+        } else {
+            Arc::clone(setup.profile.hassh())
+        });
         let mut sealer = Sealer::new();
         let exchange = Exchange::new(line, kexinit);
         sealer.seal(exchange.own_kexinit(), output)?;

@@ -7,6 +7,7 @@ use unmasq_ssh::wire::Write;
 use super::*;
 use crate::client::{Client, Offer};
 use crate::hostkey::KeyKind;
+use crate::profile::Authentication;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -110,6 +111,35 @@ fn an_answer_waits_for_its_delay_and_nothing_is_read_meanwhile() {
     assert_eq!(talk.numbers(), [51]);
     talk.pass(2 * SECOND);
     assert_eq!(talk.numbers(), [51, 51]);
+}
+
+#[test]
+fn an_empty_password_is_refused_as_fast_as_no_password() {
+    // sshd asks nobody whether it is right; PAM would wait for seconds.
+    for (word, is_fast) in [(&b""[..], true), (b"\0", true), (b"x", false), (b"x\0", false)] {
+        let mut profile = Profile::debian_12();
+        profile.delay.greeting.clear();
+        let mut talk = Talk::new(setup(profile, Delay::Profile));
+        talk.send(&password(word));
+        talk.pass(SECOND / 2);
+        assert_eq!(talk.numbers() == [51], is_fast, "{word:?}");
+    }
+}
+
+#[test]
+fn a_role_is_no_part_of_a_name_where_the_server_knows_roles() {
+    let profile = Profile::debian_12();
+    let without = Authentication { has_roles: false, ..profile.authentication().clone() };
+    for (profile, answers) in [(profile.clone(), [51, 51]), (profile.with_authentication(without), [51, 1])] {
+        let mut talk = Talk::new(setup(profile, Delay::Fixed(Duration::ZERO)));
+        talk.send(&request("none", b""));
+        let mut with_role = vec![50];
+        for field in ["root/staff_r", "ssh-connection", "none"] {
+            with_role.put_string(field.as_bytes());
+        }
+        talk.send(&with_role);
+        assert_eq!(talk.numbers(), answers);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
 use unmasq_honeypot::capture::{Capture, Options};
-use unmasq_honeypot::profile::Profile;
+use unmasq_honeypot::profile::{Authentication, Profile};
 
 use crate::server::{Server, setup};
 use crate::sshd::Sshd;
@@ -48,11 +48,13 @@ fn the_profile_of_a_real_sshd_is_the_one_that_is_built_in() {
 
 #[test]
 fn our_own_profile_is_captured_as_it_is() {
-    let mut setup = setup(Profile::debian_12());
+    let without_roles = Authentication { has_roles: false, ..Profile::debian_12().authentication().clone() };
+    let mut setup = setup(Profile::debian_12().with_authentication(without_roles));
     setup.limits.attempts = 3;
     let server = Server::start(setup);
     let captured = without_delays(&capture(server.address, 1));
     // The test's RSA key is a smaller one.
     let expected = without_delays(&Profile::debian_12()).replace("rsa-3072", "rsa-2048");
+    let expected = expected.replace("roles = true\n", "");
     assert_eq!(captured, expected.replace("attempts = 6", "attempts = 3"));
 }
