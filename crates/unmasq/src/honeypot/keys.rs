@@ -82,10 +82,17 @@ fn keep(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let write = || {
         let mut made = file.as_os_str().to_owned();
         made.push(".new");
-        let mut new = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&made)?;
+        // What a killed process has left. It is made anew, so that it is never somebody's link.
+        match fs::remove_file(&made) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut new = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&made)?;
         new.write_all(bytes)?;
         new.sync_all()?;
-        fs::rename(&made, file)
+        fs::rename(&made, file)?;
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
     };
     write().with_context(|| format!("cannot keep the key {}", file.display()))
 }
@@ -99,6 +106,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("keys");
         let kinds = [KeyKind::Ed25519, KeyKind::EcdsaP256];
+        std::os::unix::fs::symlink(folder.path().join("victim"), folder.path().join("link.new")).unwrap();
+        keep(&folder.path().join("link"), b"key").unwrap();
+        assert!(!folder.path().join("victim").exists(), "a link that was there is not followed");
         let lines = |keys: &HostKeys| keys.iter().map(HostKey::public_line).collect::<Vec<_>>();
         let first = load(&place, kinds).unwrap();
         assert_eq!(lines(&load(&place, kinds).unwrap()), lines(&first));

@@ -53,7 +53,7 @@ impl File {
             }
             let (file, size) = open(&path)?;
             if let Some(account) = account {
-                std::os::unix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
+                give(&file, &path, account)?;
             }
             (Out::File(file), size)
         };
@@ -154,6 +154,20 @@ impl File {
     }
 }
 
+/// Gives the file to the account, which can write in its folder, and therefore may have put a link to another's file there.
+fn give(file: &fs::File, path: &Path, account: &Account) -> io::Result<()> {
+    let there = fs::symlink_metadata(path)?;
+    let opened = file.metadata()?;
+    let is_it = (there.dev(), there.ino()) == (opened.dev(), opened.ino());
+    if !is_it || !opened.is_file() || opened.nlink() != 1 {
+        return Err(io::Error::other(format!(
+            "it is a link or no plain file, and would be given to {}: remove it, or name the file itself",
+            account.name
+        )));
+    }
+    std::os::unix::fs::fchown(file, Some(account.uid), Some(account.gid))
+}
+
 /// May the account make and rename files in a folder? By its mode alone.
 fn can_write(folder: &Path, account: &Account) -> io::Result<bool> {
     let metadata = fs::metadata(folder)?;
@@ -219,6 +233,23 @@ mod tests {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         // Only root can give the file away.
         assert!(open().is_ok() || !rustix::process::geteuid().is_root());
+    }
+
+    #[test]
+    fn a_link_to_another_file_gives_nothing_away() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let nobody = Account { name: "nobody".to_owned(), uid: 65534, gid: 65534 };
+        let [victim, soft, hard] = ["victim", "soft", "hard"].map(|name| folder.path().join(name));
+        fs::write(&victim, "not theirs\n").unwrap();
+        let owner = fs::metadata(&victim).unwrap().uid();
+        std::os::unix::fs::symlink(&victim, &soft).unwrap();
+        fs::hard_link(&victim, &hard).unwrap();
+        for link in [&soft, &hard] {
+            let error = File::open(link, 1000, 2, Some(&nobody)).unwrap_err().to_string();
+            assert!(error.contains("it is a link"), "{error}");
+        }
+        assert_eq!(fs::metadata(&victim).unwrap().uid(), owner);
     }
 
     #[test]
