@@ -1,6 +1,7 @@
 //! `[honeypot]`: the SSH server that lets nobody in.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,6 +112,11 @@ pub(crate) struct Tarpit {
 
 /// Longest of all times here.
 const DAY: Duration = Duration::from_secs(86_400);
+/// How long an address may stay in the set.
+pub(crate) const SET_TIMEOUT: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+/// How long a refusal may take.
+pub(crate) const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60);
 
 impl Honeypot {
     pub(super) fn read(keys: &mut Section<'_, '_>) -> Self {
@@ -253,7 +259,7 @@ impl Outputs {
                 "set_timeout",
                 r#""1d""#,
                 "How long an address stays in the set.",
-                form::duration(Duration::from_secs(1)..=365 * DAY),
+                form::duration(SET_TIMEOUT),
             ),
             allow: keys.value(
                 "allow",
@@ -309,7 +315,7 @@ impl Bounds {
                 "delay",
                 r#""0s""#,
                 "How long each refusal takes. Without it: as long as the captured server takes.",
-                form::duration(Duration::ZERO..=Duration::from_secs(60)),
+                form::duration(DELAY),
             ),
         }
     }

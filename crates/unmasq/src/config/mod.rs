@@ -28,7 +28,8 @@ use unmasq_flow::{DestinationPolicy, ScopeKind};
 
 pub(crate) use example::example;
 pub(crate) use honeypot::{
-    Bounds as HoneypotBounds, Honeypot, Outputs as HoneypotOutputs, Tarpit as HoneypotTarpit,
+    Bounds as HoneypotBounds, DELAY, Honeypot, Outputs as HoneypotOutputs, SET_TIMEOUT,
+    Tarpit as HoneypotTarpit,
 };
 pub(crate) use plan::{DEFAULT_HISTORY, Plan};
 pub(crate) use rules::Rules;

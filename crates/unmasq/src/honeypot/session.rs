@@ -51,6 +51,8 @@ enum Stage {
         next: Instant,
         until: Instant,
         sent: u32,
+        /// Bytes that may still come.
+        bytes_left: u64,
     },
     Ssh(Box<Connection>),
 }
@@ -166,7 +168,8 @@ impl Session {
         self.note(shared, News::Accepted);
         self.hold = shared.gate.hold(self.opened.source());
         self.stage = if self.hold.is_some() {
-            Stage::Tarpit { next: now, until: now + shared.tarpit_time, sent: 0 }
+            let bytes_left = shared.setup.limits.bytes;
+            Stage::Tarpit { next: now, until: now + shared.tarpit_time, sent: 0, bytes_left }
         } else {
             Stage::Ssh(Box::new(Connection::new(Arc::clone(&shared.setup), now)))
         };
@@ -198,7 +201,12 @@ impl Session {
     fn take(&mut self, shared: &Arc<Shared>, new: &[u8], now: Instant) -> io::Result<()> {
         match &mut self.stage {
             Stage::Ssh(connection) => connection.receive(new, now),
-            Stage::Tarpit { .. } => {}
+            Stage::Tarpit { until, bytes_left, .. } => {
+                *bytes_left = bytes_left.saturating_sub(new.len() as u64);
+                if *bytes_left == 0 {
+                    *until = now;
+                }
+            }
             Stage::Header { bytes, .. } => {
                 bytes.extend_from_slice(new);
                 let header = match proxy_header::read(bytes) {

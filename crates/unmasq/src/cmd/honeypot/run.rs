@@ -1,6 +1,7 @@
 //! `unmasq honeypot` itself.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use unmasq_watch::client::remote::Place;
 use unmasq_watch::enforce::{SetKind, SetName};
 use unmasq_watch::journal_log;
 
-use crate::config::{Config, Honeypot as Settings, units};
+use crate::config::{Config, DELAY, Honeypot as Settings, SET_TIMEOUT, units};
 use crate::failure::{Failure, Outcome};
 use crate::honeypot::{Honeypot, Style};
 use crate::watch::target;
@@ -46,7 +47,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "set", value_parser = |text: &str| SetName::parse(SetKind::Ipset, text))]
     ipset: Option<SetName>,
     /// How long an address stays in the set
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| within(text, &SET_TIMEOUT))]
     set_timeout: Option<Duration>,
     /// Address or network that never goes into the set; repeatable
     #[arg(long, value_name = "NETWORK", value_parser = target)]
@@ -70,7 +71,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ATTEMPTS")]
     tarpit_after: Option<u32>,
     /// How long each refusal takes, such as 0s [default: as long as the captured server takes]
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| within(text, &DELAY))]
     delay: Option<Duration>,
     /// Most connections at once [default: 10000]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -93,6 +94,16 @@ pub(super) struct RunArgs {
 enum LogArg {
     Journal,
     Syslog,
+}
+
+/// A time that the configuration takes, too.
+fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = units::parse_duration(text).map_err(|error| error.to_string())?;
+    if range.contains(&time) {
+        return Ok(time);
+    }
+    let [least, most] = [range.start(), range.end()].map(|end| units::format_duration(*end));
+    Err(format!("must be {least} to {most}"))
 }
 
 /// Runs it.
@@ -150,6 +161,15 @@ fn settings(args: &RunArgs) -> Result<Settings, Failure> {
     replace_optional(&mut tarpit.after, args.tarpit_after.as_ref());
     if outputs.json.is_none() && outputs.eve.is_none() && outputs.log.is_none() {
         outputs.json = Some(STDOUT.into());
+    }
+    if let (Some(json), Some(eve)) = (&settings.outputs.json, &settings.outputs.eve)
+        && json == eve
+    {
+        let told = format!(
+            "{} is named for attempts and for EVE events; give each a file of its own",
+            json.display()
+        );
+        return Err(anyhow::anyhow!(told).into());
     }
     Ok(settings)
 }
