@@ -128,7 +128,9 @@ impl Honeypot {
             account.as_ref().map_or("the user that started it", |account| account.name.as_str()),
         );
         let (notes, heard) = bounded(MOST_NOTES);
-        let outlets = Outlets { files, log: output::log(&config.outputs), set, secret, style };
+        let log = output::log(&config.outputs);
+        let server = profile.identification().clone();
+        let outlets = Outlets { files, log, set, secret, style, server };
         let mut writer = Writer::new(heard, outlets, book, Arc::clone(&metrics));
         let reopen = writer.reopen();
         let writer = spawn("writer", move || {

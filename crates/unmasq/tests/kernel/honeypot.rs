@@ -236,7 +236,8 @@ fn behind_a_masquerading_gateway_the_book_names_the_client() {
     let recording =
         Recording::start(&lab, &[network.gateway.name()], &["--scope", "all", "--user", "nobody"]);
     let book = format!("unix:{}", text(&recording.control));
-    let pot = Pot::start(&network.servers, "0.0.0.0:2222", &["--book", &book]);
+    network.servers.nft("table inet f {\nset a { type ipv4_addr; flags timeout; }\n}\n").expect("a set");
+    let pot = Pot::start(&network.servers, "0.0.0.0:2222", &["--book", &book, "--set", "inet f a"]);
     let pot_at = network.server(0, 2222);
     ssh(&network.clients[0], pot_at, "root", "first client");
     ssh(&network.clients[1], pot_at, "root", "second client");
@@ -247,6 +248,16 @@ fn behind_a_masquerading_gateway_the_book_names_the_client() {
         assert_eq!(attempt["via"], Network::PUBLIC.to_string());
         assert_eq!(attempt["client_from"], "conntrack");
     }
+    // Another program's connection from the gateway itself, of which the book knows nothing.
+    ssh(&network.gateway, pot_at, "root", "nobody's");
+    pot.await_records("the gateway's own attempt", 3, is_password);
+    ssh(&network.clients[0], pot_at, "root", "once more");
+    pot.await_records("what came after it", 4, is_password);
+    let set = eventually("the clients are in the set", || {
+        let listed = network.servers.exec(&["nft", "list", "set", "inet", "f", "a"]).ok()?;
+        [0, 1].iter().all(|n| listed.contains(&network.client(*n).to_string())).then_some(listed)
+    });
+    assert!(!set.contains(&Network::PUBLIC.to_string()), "an address that others are behind: {set}");
 }
 
 #[test]
@@ -404,6 +415,7 @@ fn passwords_can_be_hashed_and_events_be_suricatas() {
     let ssh = events.iter().find(|event| event["event_type"] == "ssh").expect("an ssh event");
     assert_eq!((&ssh["dest_port"], &ssh["proto"]), (&2222.into(), &"TCP".into()));
     assert!(ssh["ssh"]["client"]["hassh"]["hash"].is_string(), "{ssh}");
+    assert_eq!(ssh["ssh"]["server"]["software_version"], "OpenSSH_9.2p1");
     let told =
         events.iter().filter(|event| event["event_type"] == "ssh" && event["flow_id"] == ssh["flow_id"]);
     assert_eq!(told.count(), 1, "one for each connection");

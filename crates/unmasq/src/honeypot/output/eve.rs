@@ -3,6 +3,7 @@
 use serde::Serialize;
 use unmasq_eve::{Event, Party, Ssh, Tuple};
 use unmasq_honeypot::record::{EventKind, Record};
+use unmasq_ssh::Identification;
 
 use super::line::{Origin, describe};
 use crate::honeypot::note::{News, Software};
@@ -16,18 +17,18 @@ struct Auth<'r> {
 }
 
 /// The event, if this note has one: `ssh` once both sides have said what they can (or at the end, if they did not come so far),
-/// `ssh_auth` for each attempt.
-pub(super) fn event(origin: &Origin<'_>) -> Option<String> {
+/// `ssh_auth` for each attempt. `server` is what we say that we are.
+pub(super) fn event(origin: &Origin<'_>, server: &Identification) -> Option<String> {
     let note = origin.note;
     let tuple = Tuple { source: origin.client.endpoint, destination: note.opened.destination };
     let header = || Event::new(note.at, tuple, note.opened.at);
     match &note.news {
         News::Accepted => None,
-        News::Negotiated(software) => Some(header().ssh(&both(software))),
+        News::Negotiated(software) => Some(header().ssh(&both(software, server))),
         News::Ended { software, .. } => {
             // Told already once both KEXINITs were there.
             let is_untold = software.kexinit.is_none() && software.identification.is_some();
-            is_untold.then(|| header().ssh(&both(software)))
+            is_untold.then(|| header().ssh(&both(software, server)))
         }
         News::Attempt { software, attempt, .. } => {
             let mut record = Record::default();
@@ -42,9 +43,10 @@ pub(super) fn event(origin: &Origin<'_>) -> Option<String> {
     }
 }
 
-fn both(software: &Software) -> Ssh {
+fn both(software: &Software, server: &Identification) -> Ssh {
     let client = Party::new(software.identification.as_ref(), software.hassh.clone());
-    Ssh { client: Some(client), server: Some(Party::new(None, software.hassh_server.as_deref().cloned())) }
+    let server = Party::new(Some(server), software.hassh_server.as_deref().cloned());
+    Ssh { client: Some(client), server: Some(server) }
 }
 
 /// Without what the header says.

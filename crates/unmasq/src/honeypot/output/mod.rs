@@ -8,6 +8,7 @@ mod set;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use unmasq_ssh::Identification;
 use unmasq_watch::journal_log::{Level, Log, Record};
 
 pub(super) use file::File;
@@ -59,6 +60,8 @@ pub(super) struct Outlets {
     /// With it, passwords are hashed.
     pub(super) secret: Option<ring::hmac::Key>,
     pub(super) style: Style,
+    /// What the honeypot says that it is.
+    pub(super) server: Identification,
 }
 
 /// What became of a batch of lines.
@@ -78,7 +81,7 @@ impl Outlets {
             json.add(&record);
         }
         if let Some(eve) = &mut self.files.eve
-            && let Some(event) = eve::event(&origin)
+            && let Some(event) = eve::event(&origin, &self.server)
         {
             eve.add(event.as_bytes());
         }
@@ -90,6 +93,9 @@ impl Outlets {
                 log.write(&Record { level: Level::Info, message, chain: None, step: None, again: false });
             }
             if let Some(set) = &mut self.set {
+                if client.address() != note.opened.source() {
+                    set.note_masking(note.opened.source());
+                }
                 set.add(client.address());
             }
         }

@@ -62,6 +62,11 @@ impl Set {
         Ok(Some(Self { sets, timeout: outputs.set_timeout, enforcer, guard, addresses, looked, known }))
     }
 
+    /// Others were seen behind an address: it is not put there when the book cannot tell which of them tried.
+    pub(super) fn note_masking(&mut self, address: IpAddr) {
+        self.guard.note_masking(address, Timestamp::now());
+    }
+
     /// Puts an address there, unless it is there or is one that the guard protects.
     pub(super) fn add(&mut self, address: IpAddr) {
         let now = Instant::now();
