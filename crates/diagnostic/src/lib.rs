@@ -7,12 +7,15 @@
 //!   | ^^^
 //! ```
 
+mod hidden;
 pub mod units;
 
 use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+pub use hidden::is_hidden;
 
 /// Longest part of a line that is shown, in characters.
 const SHOWN: usize = 96;

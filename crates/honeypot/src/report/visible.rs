@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar as _;
+pub use unmasq_diagnostic::is_hidden;
 
 /// How an empty text is shown.
 pub const EMPTY: &str = "(empty)";
@@ -50,33 +51,6 @@ pub fn visible_if(bytes: &[u8], can_be_drawn: impl Fn(char) -> bool) -> String {
         out.replace_range(..1, "\\x20");
     }
     out
-}
-
-/// Controls, what has no width of its own (combining marks and joiners, variation selectors), and what turns text around
-/// (Unicode Standard Annex 9, Technical Report 36).
-pub fn is_hidden(character: char) -> bool {
-    character.width().is_none_or(|width| width == 0)
-        || character.is_control()
-        || (character.is_whitespace() && character != ' ')
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{2800}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{e000}'..='\u{f8ff}'
-                | '\u{fff0}'..='\u{fffd}'
-                | '\u{e0000}'..='\u{10ffff}'
-        )
 }
 
 /// Columns that a text takes in a terminal.
