@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -176,6 +177,26 @@ fn the_process_has_no_privileges_and_its_keys_stay_the_same() {
     let again = Pot::start(&node, "127.0.0.1:2222", &[]);
     assert_eq!(key(), first);
     drop(again);
+}
+
+#[test]
+fn the_packaged_units_capabilities_are_enough() {
+    let (lab, node) = loopback();
+    let unit = include_str!("../../../../packaging/unmasq-honeypot.service");
+    let kept = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).expect("a line");
+    let kept = kept.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
+    let kept = format!("--bounding-set=-all{}", kept.collect::<String>());
+    // As unmasq.tmpfiles makes the folder.
+    let logs = lab.scratch().join("logs");
+    fs::create_dir(&logs).expect("a folder");
+    fs::set_permissions(&logs, fs::Permissions::from_mode(0o750)).expect("a mode");
+    std::os::unix::fs::chown(&logs, Some(65534), Some(65534)).expect("an owner");
+    let json = logs.join("pot.json");
+    let _pot = Pot::start_under(&["setpriv", &kept], &node, "127.0.0.1:22", &["--eve", text(&json)]);
+    ssh(&node, ([127, 0, 0, 1], 22).into(), "root", "tried");
+    eventually("the event is there", || {
+        records(&json).iter().any(|event| event["ssh_auth"]["method"] == "password").then_some(())
+    });
 }
 
 #[test]
