@@ -495,6 +495,44 @@ fn attempts_are_told_to_the_journal_and_counted() {
     assert!(running.stop(PATIENCE).expect("it leaves").success());
 }
 
+/// A mount namespace in which /dev/log is journald's, and then the program in place of the shell.
+const WITH_SYSLOG: &str = "set -e
+mount -t tmpfs none /dev
+mknod -m 666 /dev/null c 1 3
+mknod -m 666 /dev/urandom c 1 9
+ln -s /run/systemd/journal/dev-log /dev/log
+exec \"$@\"";
+
+#[test]
+fn attempts_are_told_to_syslog_on_one_line_each() {
+    let (lab, node) = loopback();
+    let journald = Journald::start(&lab, "").expect("a journal");
+    let mut command = journald.command("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", WITH_SYSLOG, "sh"]);
+    command.args(["ip", "netns", "exec", node.name(), PROGRAM, "honeypot", "--listen", "127.0.0.1:2222"]);
+    command.args(["--delay", "0s", "--user", "nobody", "--log", "syslog"]);
+    command.arg("--host-keys").arg(lab.scratch().join("keys"));
+    let running = Running::start(&mut command).expect("it starts");
+    eventually("it listens", || {
+        client::tcp(&node, ([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 2222).into()).ok()
+    });
+    ssh(&node, ([127, 0, 0, 1], 2222).into(), "admin", "töld \"<0>x: y");
+    let told = eventually("syslog has it", || {
+        let told = journald.read(&["-o", "json", "-t", "unmasq-honeypot"]).ok()?;
+        told.lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("journalctl writes JSON"))
+            .find(|entry| entry["MESSAGE"].as_str().is_some_and(|message| message.contains("password")))
+    });
+    let message = told["MESSAGE"].as_str().expect("a message");
+    assert!(
+        message.starts_with(r#"SSH attempt for "admin" with password "töld \"<0>x: y" from 127.0.0.1 port"#),
+        "{told}"
+    );
+    assert_eq!((&told["_TRANSPORT"], &told["PRIORITY"]), (&"syslog".into(), &"6".into()));
+    assert_eq!((&told["SYSLOG_FACILITY"], &told["SYSLOG_PID"]), (&"3".into(), &told["_PID"]));
+    assert!(running.stop(PATIENCE).expect("it leaves").success());
+}
+
 #[test]
 fn answers_to_prompts_are_passwords_too() {
     let (lab, node) = loopback();
