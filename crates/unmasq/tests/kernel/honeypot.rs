@@ -413,6 +413,13 @@ fn who_has_tried_enough_is_held_up() {
     let length = stream.read(&mut line).expect("a line");
     let first = &line[..length];
     assert!(first.ends_with(b"\r\n") && !first.starts_with(b"SSH-"), "{first:?}");
+    // As much as a connection may send, and it is over: long before its hour is.
+    let flood = vec![0; 64 << 10];
+    stream.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+    let sent = (0..1024).take_while(|_| stream.write_all(&flood).is_ok()).count();
+    assert!(sent < 1024, "64 MiB were read");
+    let held = |end: &Value| end["reason"].as_str().is_some_and(|reason| reason.starts_with("held up for"));
+    pot.await_records("its end", 1, held);
 }
 
 #[test]
