@@ -63,6 +63,13 @@ impl Spec {
         if self.networks.is_empty() {
             return Err(SpecError::NoNetwork);
         }
+        let is_no_clients = |network: &&ClientNetwork| {
+            let first = network.net().network();
+            first.is_loopback() || first.is_multicast() || first.is_broadcast()
+        };
+        if let Some(network) = self.networks.iter().find(is_no_clients) {
+            return Err(SpecError::NoClientNetwork(network.to_string()));
+        }
         let most: u64 = self.networks.iter().map(|n| 1_u64 << (32 - n.net().prefix_len())).sum();
         if most > MOST_CLIENTS {
             return Err(SpecError::TooManyClients { clients: most });
@@ -151,6 +158,11 @@ pub enum SpecError {
     /// A public address was given twice.
     #[error("the public address {0} is given twice; name it once")]
     TwicePublic(Ipv4Addr),
+    /// Addresses that stay on their host, or that are groups.
+    #[error(
+        "{0} is no client network: no client can have a loopback or multicast address; name the clients' own"
+    )]
+    NoClientNetwork(String),
     /// No packet can come from such an address.
     #[error("{0} cannot be a public address: no connection can leave by it; name one that the gateway has")]
     NoSource(Ipv4Addr),

@@ -150,7 +150,7 @@ fn wrong_words_are_refused_with_the_remedy() {
         (vec!["show", "--network", "10.8.0.0/24", "--public", "no-such-if0"], "no-such-if0"),
         (
             vec!["rules", "--network", "10.8.0.0/24", "--public", "203.0.113.1", "--out", "wan\" accept #"],
-            "is not the name of an interface",
+            "is not an interface",
         ),
         (
             vec![

@@ -245,6 +245,10 @@ fn what_cannot_be_is_refused() {
     for address in ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"] {
         assert_eq!(public(&["203.0.113.2", address]), SpecError::NoSource(address.parse().unwrap()));
     }
+    for network in ["127.0.0.0/8", "127.0.0.1", "224.0.0.0/24"] {
+        let spec = spec_of(networks(&[network]));
+        assert_eq!(spec.make(None).unwrap_err(), SpecError::NoClientNetwork(network.to_owned()));
+    }
     // A client would be taken for the gateway itself.
     assert_eq!(public(&["10.8.0.7"]), SpecError::PublicClient(Ipv4Addr::new(10, 8, 0, 7)));
     let left_out = Spec {
