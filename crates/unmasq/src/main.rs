@@ -19,10 +19,8 @@ mod witness;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match cmd::run(cmd::Cli::parse()) {
+    match cmd::run(cmd::Cli::read()) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

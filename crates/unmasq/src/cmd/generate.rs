@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory, ValueEnum};
+use clap::ValueEnum;
 use clap_complete::{Shell, generate_to};
 
-use super::Cli;
+use super::command_line;
 use crate::failure::Outcome;
 
 /// Write man pages and shell completions
@@ -26,14 +26,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     if let Some(folder) = &args.man {
         make(folder)?;
-        let mut root = Cli::command();
+        let mut root = command_line();
         root.build();
         write_page(folder, "unmasq", &root)?;
     }
     if let Some(folder) = &args.completions {
         make(folder)?;
         for shell in Shell::value_variants() {
-            generate_to(*shell, &mut Cli::command(), "unmasq", folder)
+            generate_to(*shell, &mut command_line(), "unmasq", folder)
                 .with_context(|| format!("cannot write completions to {}", folder.display()))?;
         }
     }

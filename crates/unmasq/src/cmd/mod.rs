@@ -1,6 +1,6 @@
 //! The commands. Each owns its flags (`Args`), its help and its `run`.
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Outcome;
 
@@ -50,6 +50,46 @@ enum Command {
     Config(config::Args),
 }
 
+impl Cli {
+    /// What was asked for on the command line. Ends the process with a message if it is wrong, or if help was asked for.
+    pub(crate) fn read() -> Self {
+        let mut matches = command_line().get_matches();
+        Self::from_arg_matches_mut(&mut matches)
+            .unwrap_or_else(|error| error.format(&mut command_line()).exit())
+    }
+}
+
+/// The command line: its flags, and its help with paragraphs that fit any width.
+fn command_line() -> clap::Command {
+    with_whole_paragraphs(Cli::command())
+}
+
+/// Joins the lines of each paragraph of the closing help, which are broken for whoever reads the code: clap breaks them anew
+/// for the terminal, and would keep the breaks that are there.
+fn with_whole_paragraphs(command: clap::Command) -> clap::Command {
+    let help = command.get_after_long_help().map(|help| whole_paragraphs(&help.to_string()));
+    let command = match help {
+        Some(help) => command.after_long_help(help),
+        None => command,
+    };
+    command.mut_subcommands(with_whole_paragraphs)
+}
+
+/// A line that is indented, or follows one that is, stands for itself.
+fn whole_paragraphs(text: &str) -> String {
+    let mut whole = String::with_capacity(text.len());
+    let mut is_open = false;
+    for line in text.lines() {
+        let is_prose = !line.is_empty() && !line.starts_with(' ');
+        if !whole.is_empty() {
+            whole.push(if is_open && is_prose { ' ' } else { '\n' });
+        }
+        whole.push_str(line);
+        is_open = is_prose;
+    }
+    whole
+}
+
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: Cli) -> Outcome {
     match cli.command {
@@ -67,5 +107,20 @@ pub(crate) fn run(cli: Cli) -> Outcome {
         Command::Compat(args) => compat::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prose_is_joined_and_lists_and_examples_are_kept() {
+        let text =
+            "Exit status: 0 fine; 1 the rules\nbefore are back.\n\nExamples:\n  one\n  two\nWith it:\nmore";
+        let whole =
+            "Exit status: 0 fine; 1 the rules before are back.\n\nExamples:\n  one\n  two\nWith it: more";
+        assert_eq!(whole_paragraphs(text), whole);
+        command_line().debug_assert();
     }
 }
