@@ -28,6 +28,16 @@ pub(crate) struct Live {
     subject: String,
     /// The last trouble with mail or sets, for the status.
     pub(crate) trouble: Option<String>,
+    /// Bans that the kernel did not take when they were ordered.
+    pub(crate) failed: Failed,
+}
+
+/// Bans that were not carried out.
+#[derive(Debug, Default)]
+pub(crate) struct Failed {
+    pub(crate) bans: u64,
+    /// Why the last of them was not.
+    pub(crate) last: String,
 }
 
 impl Live {
@@ -52,6 +62,7 @@ impl Live {
             to: config.email.to.clone(),
             subject: config.email.subject.clone(),
             trouble: None,
+            failed: Failed::default(),
         })
     }
 
@@ -82,6 +93,8 @@ impl Live {
                 enforce::Report::Failed { element, failure } => {
                     self.caused.remove(&element);
                     let message = format!("{element} cannot be put into {}: {failure}", element.set);
+                    self.failed.bans += 1;
+                    self.failed.last.clone_from(&message);
                     self.metrics.bans_failed.add([&element.set.to_string()], 1);
                     if self.trouble.as_ref() != Some(&message) {
                         self.tell(Level::Err, &message);

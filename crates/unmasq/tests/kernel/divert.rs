@@ -360,3 +360,44 @@ fn doms_flags_follow_a_file_through_rotation_and_half_lines_in_the_background() 
     let line = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
     eventually("it ends", || fs::read(&line).unwrap_or_default().is_empty().then_some(()));
 }
+
+#[test]
+fn a_missing_set_is_told_at_the_start_and_a_file_read_once_does_not_succeed() {
+    let lab = Lab::new().unwrap();
+    let node = lab.node("gw").unwrap();
+    node.nft("table ip t {\nset timed { type ipv4_addr; flags timeout; }\n}\n").unwrap();
+    let folder = lab.scratch().join("missing");
+    fs::create_dir_all(&folder).unwrap();
+    let [events, said] = ["eve.json", "said"].map(|name| folder.join(name));
+    fs::write(&events, "").unwrap();
+    let words = |set: &str| {
+        let state = folder.join(set.replace(' ', "-"));
+        let own = ["watch", "divert", "--stderr", "--timeout", "never", "--set", set].map(str::to_owned);
+        let places =
+            ["--storage".into(), text(&state).into(), "--control".into(), text(&state.join("c")).into()];
+        own.into_iter().chain(places).collect::<Vec<String>>()
+    };
+    // Nobody has come yet.
+    let mut command = node.command(PROGRAM);
+    command.args(words("ip t none")).arg("--file").arg(&events).stderr(fs::File::create(&said).unwrap());
+    let _running = Running::start(&mut command).unwrap();
+    eventually("both sets are told", || {
+        let told = fs::read_to_string(&said).ok()?;
+        (told.contains("set ip t none does not exist") && told.contains("set ip6 t none does not exist"))
+            .then_some(())
+    });
+    fs::write(&events, event("203.0.113.10", "libssh_0.9")).unwrap();
+    let once = |set: &str| {
+        let mut command = node.command(PROGRAM);
+        command.args(words(set)).arg("--once").arg(&events).output().unwrap()
+    };
+    assert_eq!(
+        once("ip t timed").status.code(),
+        Some(0),
+        "a set for IPv6 is needed only with the first of them"
+    );
+    let failed = once("ip t other");
+    let told = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{told}");
+    assert!(told.contains("1 ban is not in force"), "{told}");
+}

@@ -334,6 +334,18 @@ fn an_address_that_tried_goes_into_the_set_and_an_allowed_one_does_not() {
     });
 }
 
+#[test]
+fn a_set_that_is_missing_is_told_before_the_first_attempt() {
+    let lab = Lab::new().expect("a lab");
+    let node = lab.node("pot").expect("a node");
+    let said = lab.scratch().join("said");
+    let starter = ["sh", "-c", "exec \"$@\" 2>\"$0\"", text(&said)];
+    let _pot = Pot::start_under(&starter, &node, "127.0.0.1:2222", &["--set", "inet f none"]);
+    let told = fs::read_to_string(&said).expect("what it says");
+    assert!(told.contains("set inet f none does not exist; create it with"), "{told}");
+    assert!(told.contains("set inet f none6 does not exist"), "{told}");
+}
+
 /// The gateway's address toward a client.
 fn gateway_of(network: &Network, n: usize) -> IpAddr {
     let IpAddr::V4(client) = network.client(n as u8) else { unreachable!("IPv4") };

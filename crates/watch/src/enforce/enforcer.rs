@@ -52,6 +52,7 @@ pub(super) enum Order {
     Unban(Element),
     Restore(Vec<Element>, Instant),
     Forget(SetName),
+    Expect(Element),
     Compare,
     /// Answered when all orders before it are carried out.
     Settle(Sender<()>),
@@ -60,7 +61,7 @@ pub(super) enum Order {
 
 impl Enforcer {
     /// Connects to the kernel and starts the thread. `report` is called on it, so it must not block; sending into a
-    /// channel is what it is for. Sets are not looked at before there are orders for them.
+    /// channel is what it is for. Sets are not looked at before there are orders for them, or they are [expected](Self::expect).
     pub fn start(options: Options, mut report: impl FnMut(Report) + Send + 'static) -> Result<Self> {
         let system = |doing| move |source| Error::System { doing, source };
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -93,6 +94,12 @@ impl Enforcer {
     /// Lets a set be, which no rule names any more: its elements stay until their time is over, and are not put back.
     pub fn forget(&self, set: SetName) {
         self.order(Order::Forget(set));
+    }
+
+    /// Says what may be ordered, and puts nothing: a set that is missing, or could not take such an element, is reported as
+    /// [`Report::Trouble`] now, and not with the first element.
+    pub fn expect(&self, sample: Element) {
+        self.order(Order::Expect(sample));
     }
 
     /// Compares with the kernel now.

@@ -114,7 +114,9 @@ fn creation(set: &SetName) -> String {
 fn nft_creation(id: &sets::SetId) -> String {
     let is_v6 = id.family() == sets::Family::Ip6 || id.set().contains('6');
     let key = if is_v6 { "ipv6_addr" } else { "ipv4_addr" };
-    format!("nft add set {id} {{ type {key}; flags interval,timeout; }}")
+    // For a shell; adding a table that is there changes nothing.
+    let (family, table) = (id.family().as_str(), id.table());
+    format!("nft 'add table {family} {table}; add set {id} {{ type {key}; flags interval,timeout; }}'")
 }
 
 fn ipset_creation(name: &ipset::Name) -> String {

@@ -27,6 +27,8 @@ pub(super) type End = Option<Instant>;
 #[derive(Debug, Default)]
 pub(super) struct WantedSet {
     pub(super) elements: HashMap<Key, End, RandomState>,
+    /// An element such as may be ordered, and whether it ends: with none there yet, it tells whether the set could take one.
+    pub(super) sample: Option<(Key, bool)>,
     /// What was last told of the set as a whole.
     pub(super) trouble: Option<Failure>,
     /// Was it told that the set cannot hold networks?

@@ -161,6 +161,7 @@ impl Worker<'_> {
                     match other {
                         Order::Restore(elements, ordered) => self.restore(elements, ordered),
                         Order::Forget(set) => drop(self.sets.remove(&set)),
+                        Order::Expect(sample) => self.expect(&sample),
                         Order::Compare => drop(self.compare_all(true)),
                         // Nobody may be waiting any more.
                         Order::Settle(done) => drop(done.send(())),
@@ -432,6 +433,13 @@ impl Worker<'_> {
         (self.report)(Report::Restored { held, failed, took: began.elapsed() });
     }
 
+    fn expect(&mut self, sample: &Element) {
+        let key = Key { target: canonical(sample.target), port: sample.port };
+        let wanted = self.sets.entry(sample.set.clone()).or_default();
+        wanted.sample = Some((key, sample.timeout.is_some()));
+        self.compare_one(&sample.set, false);
+    }
+
     /// What is due by now.
     fn look(&mut self, compare_every: Duration) {
         let now = Instant::now();
@@ -504,13 +512,18 @@ impl Worker<'_> {
         let Some(wanted) = self.sets.get_mut(set) else { return Compared::default() };
         wanted.expire(now);
         let total = wanted.elements.len();
-        if total == 0 && wanted.trouble.is_none() {
+        if total == 0 && wanted.trouble.is_none() && wanted.sample.is_none() {
             return Compared::default();
         }
         let nothing = Compared { failed: total, ..Compared::default() };
         let Ok(like) = self.like(set) else { return nothing };
         let Some(wanted) = self.sets.get_mut(set) else { return Compared::default() };
         let (mut targets, mut failure, mut is_narrowed) = (Vec::with_capacity(total), None, false);
+        match wanted.sample.map(|(key, is_timed)| like.fit(set, &key, is_timed)) {
+            Some(Ok(fitting)) => is_narrowed = fitting.is_narrowed,
+            Some(Err(reason)) => failure = Some(reason),
+            None => {}
+        }
         for (key, end) in &wanted.elements {
             match like.fit(set, key, end.is_some()) {
                 Ok(fitting) => {
@@ -525,7 +538,9 @@ impl Worker<'_> {
             warn(self.report, Some(wanted), set, &like);
         }
         let (targets, outlived) = wanted::effective(targets, like.nesting(), now);
-        let outcome = self.put_missing(set, &like, &targets, now);
+        // Of a set that nothing is wanted in, only its form matters: what others put there is not listed.
+        let outcome =
+            if targets.is_empty() { Ok(Put::default()) } else { self.put_missing(set, &like, &targets, now) };
         match outcome {
             Ok(put) => {
                 if let Some(wake) = sooner(outlived, put.wake) {

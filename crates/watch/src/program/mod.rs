@@ -36,6 +36,7 @@ pub use step::{IfShared, OnTimeout, Prefix, StepId};
 
 use crate::client::Subset;
 use crate::config::Loaded;
+use crate::enforce::Element;
 use step::{Action, Next, Step, Work};
 use switch::{Switch, SwitchPlace};
 
@@ -165,6 +166,15 @@ impl Program {
     /// Does a ban follow the step on some way?
     pub fn leads_to_ban(&self, step: StepId) -> bool {
         self.leads_to_ban[step.index()]
+    }
+
+    /// An element such as the bans may order, for each of their sets: to ask beforehand whether a set could take it.
+    pub fn samples(&self) -> Vec<Element> {
+        let bans = self.steps.iter().zip(&self.mains_of).filter_map(|(step, mains)| match &step.work {
+            Work::Action(Action::Ban(ban)) if !mains.is_empty() => Some(&**ban),
+            Work::Action(_) | Work::Filter(_) => None,
+        });
+        bans.flat_map(step::BanStep::samples).collect()
     }
 
     /// The sets of words that replaces compare; captures are indexed by each.

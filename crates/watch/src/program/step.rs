@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,7 +13,7 @@ use super::literal::Literal;
 use super::networks::Networks;
 use crate::client::Subset;
 use crate::counters::CategoryId;
-use crate::enforce::SetName;
+use crate::enforce::{Element, SetName, around};
 use crate::journal_log::Level;
 use crate::report::{self, Details};
 
@@ -236,6 +237,22 @@ pub(crate) struct BanStep {
     pub(crate) if_shared: IfShared,
     pub(crate) escalate: bool,
     pub(crate) prefix: Prefix,
+}
+
+impl BanStep {
+    /// An element for each of its sets. The addresses are those of documentation (RFC 5737, RFC 3849).
+    pub(crate) fn samples(&self) -> impl Iterator<Item = Element> {
+        let addresses =
+            [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()];
+        let of = |sets: &SetPair, port| {
+            addresses.map(|address| {
+                let target = around(address, self.prefix.ipv4, self.prefix.ipv6);
+                Element { set: sets.of(&target).clone(), target, port, timeout: self.duration }
+            })
+        };
+        let with_ports = self.port_sets.as_ref().map(|sets| of(sets, Some(1)));
+        of(&self.sets, None).into_iter().chain(with_ports.into_iter().flatten())
+    }
 }
 
 /// The two sets of a ban.

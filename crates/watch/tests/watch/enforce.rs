@@ -233,8 +233,8 @@ fn a_failure_names_the_set_and_the_remedy_and_does_not_sink_the_others() {
     let refused = |set: &SetName, target, timeout| bench.ban(set, target, timeout).unwrap_err();
     assert_eq!(
         refused(&nft("none"), "192.0.2.1", None),
-        "set inet t none does not exist; create it with `nft add set inet t none { type ipv4_addr; flags \
-         interval,timeout; }`"
+        "set inet t none does not exist; create it with `nft 'add table inet t; add set inet t none { type \
+         ipv4_addr; flags interval,timeout; }'`"
     );
     assert_eq!(
         refused(&nft("plain"), "192.0.2.1", Some(HOUR)),
@@ -276,6 +276,42 @@ fn a_failure_names_the_set_and_the_remedy_and_does_not_sink_the_others() {
     assert_eq!(failed, ["no_such_set", "no_timeouts", "wrong_type", "full", "full"]);
     assert_eq!(bench.nft("small").len(), 3);
     assert_eq!(bench.nft("h").len(), 1);
+}
+
+#[test]
+fn an_expected_set_that_cannot_take_bans_is_told_before_the_first_ban() {
+    let bench = Bench::new();
+    let expect = |set: &SetName, target, timeout| {
+        bench.enforcer.expect(Element { set: set.clone(), target: net(target), port: None, timeout });
+        assert!(bench.enforcer.settle(PATIENCE));
+        let told = bench.reports.try_iter().map(|report| match report {
+            Report::Trouble { failure, .. } => failure.to_string(),
+            Report::Warning { message, .. } => message,
+            other => format!("{other:?}"),
+        });
+        told.collect::<Vec<_>>().join("\n")
+    };
+    assert!(expect(&nft("none"), "192.0.2.1", Some(HOUR)).starts_with("set inet t none does not exist"));
+    assert!(expect(&ipset("none"), "192.0.2.1", Some(HOUR)).starts_with("ipset none does not exist"));
+    assert_eq!(expect(&nft("h"), "192.0.2.1", Some(HOUR)), "");
+    assert_eq!(
+        expect(&nft("ports"), "192.0.2.1", None),
+        "set inet t ports holds inet_service, not ipv4_addr"
+    );
+    let timed = expect(&nft("plain"), "192.0.2.1", Some(HOUR));
+    assert_eq!(timed, "set inet t plain holds no timeouts; create it with `flags timeout`");
+    assert!(expect(&nft("h6"), "2001:db8::1/64", None).contains("cannot hold networks"));
+    // What is wrong stays wrong, and is not told twice; what is mended is told.
+    bench.enforcer.compare();
+    assert!(bench.enforcer.settle(PATIENCE));
+    assert_eq!(bench.reports.try_iter().count(), 0);
+    bench.node.nft("add set inet t none { type ipv4_addr; flags timeout; }").unwrap();
+    let mended = bench.answer(|report| match report {
+        Report::Recovered { set } => Some(set.clone()),
+        _ => None,
+    });
+    assert_eq!(mended, nft("none"));
+    assert!(bench.nft("h").is_empty() && bench.nft("none").is_empty());
 }
 
 #[test]

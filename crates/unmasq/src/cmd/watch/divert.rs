@@ -28,7 +28,7 @@ use crate::watch::sources::Once;
 The sets must be there: `unmasq rules piece divert-ssh` brings them with the rule that diverts. For IPv6 there is one beside: of the same \
 name in the table of family ip6 where the set's is of family ip, else NAME6.
 
-Exit status: 0 stopped as asked, or the file was read; 1 it failed; 2 wrong usage.
+Exit status: 0 stopped as asked, or the file was read; 1 it failed, or with --once a set did not take a client; 2 wrong usage.
 
 Examples:
   unmasq watch divert --sensor nflog:5 --set 'ip nat libssh'

@@ -32,7 +32,7 @@ use crate::failure::{Failure, Outcome};
     args_conflicts_with_subcommands = true,
     subcommand_help_heading = "Commands",
     after_long_help = "\
-Exit status: 0 stopped as asked, or all was read; 1 it failed; 2 wrong usage or configuration.
+Exit status: 0 stopped as asked, or all was read; 1 it failed, or with --once a ban is not in force; 2 wrong usage or configuration.
 
 Examples:
   unmasq watch check /etc/unmasq/watch.toml

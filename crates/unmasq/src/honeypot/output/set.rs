@@ -1,7 +1,7 @@
 //! A set of the kernel's with the addresses that tried something.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ use crate::watch::divert::Sets;
 const MOST_KNOWN: usize = 262_144;
 /// How often this host's own addresses are read anew.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How long the kernel is waited for at the start.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Puts addresses into a set.
 pub(in crate::honeypot) struct Set {
@@ -49,10 +52,21 @@ impl Set {
                 metrics.elements_failed.add(1);
                 eprintln!("unmasq: {element} was not put into the set {}: {failure}", element.set);
             }
-            Report::Trouble { set, failure } => eprintln!("unmasq: the set {set}: {failure}"),
+            Report::Trouble { failure, .. } => {
+                eprintln!("unmasq: addresses cannot be put there yet: {failure}");
+            }
+            Report::Recovered { set } => eprintln!("unmasq: {set} takes addresses now"),
             _ => {}
         };
         let enforcer = Enforcer::start(enforce::Options::default(), report).context("cannot change sets")?;
+        // A set that is missing is told now, and not with the first attempt.
+        for address in
+            [Ipv4Addr::new(192, 0, 2, 1).into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()]
+        {
+            let (set, target) = (sets.of(address), single(address));
+            enforcer.expect(Element { set, target, port: None, timeout: Some(outputs.set_timeout) });
+        }
+        enforcer.settle(PATIENCE);
         let options = guard::Options { allow: outputs.allow.clone(), ..guard::Options::default() };
         let addresses =
             Addresses::open(&Namespace::current()).context("cannot read this host's addresses")?;

@@ -27,7 +27,7 @@ use super::build::{Origin, Plan};
 use super::clients;
 use super::control::{Counter, Desk};
 use super::engine::{Engine, SavedWait};
-use super::live::Live;
+use super::live::{Failed, Live};
 use super::sources::{self, Opened};
 use crate::control::server::{self, Bound, Server};
 use crate::privileges;
@@ -146,6 +146,7 @@ impl Watch {
         };
         watch.know_addresses();
         watch.know_names();
+        watch.expect_bans();
         watch.restore_bans();
         Ok(watch)
     }
@@ -189,10 +190,16 @@ impl Watch {
         }
         self.engine.world.hands.hear();
         self.engine.world.hands.log.flush();
-        match self.trouble {
-            Some(trouble) => anyhow::bail!("state was not saved: {trouble}"),
-            None => Ok(()),
+        if let Some(trouble) = self.trouble {
+            anyhow::bail!("state was not saved: {trouble}");
         }
+        // Who waits for a file to be done takes it for done.
+        let Failed { bans, last } = &self.engine.world.hands.failed;
+        if self.once.is_some() && *bans > 0 {
+            let are = if *bans == 1 { "ban is" } else { "bans are" };
+            anyhow::bail!("{bans} {are} not in force, and tried again at the next start; the last: {last}");
+        }
+        Ok(())
     }
 
     /// Reads each source for a while; is there more?
@@ -387,6 +394,13 @@ impl Watch {
         match polled {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error).context("cannot wait for entries"),
+        }
+    }
+
+    /// Has the sets looked at now: one that is missing is told at the start, and not when somebody should be in it.
+    fn expect_bans(&self) {
+        for sample in self.plan.program.samples() {
+            self.engine.world.hands.enforcer.expect(sample);
         }
     }
 

@@ -92,6 +92,7 @@ impl Watch {
         self.engine.report_title.clone_from(&plan.config().email.subject);
         (self.resolver, self.resolutions) = resolver(&plan)?;
         self.plan = plan;
+        self.expect_bans();
         Ok(())
     }
 }
