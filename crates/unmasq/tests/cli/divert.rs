@@ -118,11 +118,16 @@ fn wrong_flags_are_refused() {
         &["watch", "divert", "--set", "inet t s", "--timeout", "0s"],
         &["watch", "divert", "--set", "inet t s", "--match", "(", "--print-chain"],
         &["watch", "divert", "--set", "inet t s", "--allow", "a b", "--print-chain"],
+        // clap asks for no --sensor where another flag rules it out.
+        &["watch", "divert", "--set", "inet t s", "--ports", "22"],
+        &["watch", "divert", "--set", "inet t s", "--ports", "22", "--once", "eve.json"],
+        &["watch", "divert", "--set", "inet t s", "--ports", "22", "--file", "eve.json"],
         &["watch", "sense"],
         &["watch", "sense", "--nflog", "5", "--interface", "eth0"],
         &["watch", "sense", "--nflog", "5", "--ports", "0"],
         &["compat", "dom", "-n", "inet filter", "-s", "a b"],
         &["compat", "dom", "-m", "(", "-D"],
+        &["compat", "dom", "-l", "/no/such/folder/log", "-D"],
     ] {
         let (_, said, code) = unmasq(words);
         assert_eq!(code, 2, "{words:?}: {said}");

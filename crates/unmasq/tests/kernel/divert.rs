@@ -334,6 +334,10 @@ fn doms_flags_follow_a_file_through_rotation_and_half_lines_in_the_background() 
     eventually("the new file is read", || (place.elements("ip").len() == 3).then_some(()));
     fs::write(&events, event("203.0.113.14", "libssh_0.8")).unwrap();
     eventually("the emptied file is read", || (place.elements("ip").len() == 4).then_some(()));
+    // A second one cannot have the same state, and says so where it was started.
+    let mut second = place.start(&[&words[..], &own].concat(), "second");
+    assert_eq!(second.wait(PATIENCE).unwrap().code(), Some(2), "{}", place.said("second"));
+    assert!(place.said("second").contains(text(&state)), "{}", place.said("second"));
     let told = fs::read_to_string(&log).unwrap();
     assert!(
         told.contains(" DOM INFO Diverted: 203.0.113.10 is diverted: its SSH client is libssh_0.9\n"),
@@ -400,4 +404,21 @@ fn a_missing_set_is_told_at_the_start_and_a_file_read_once_does_not_succeed() {
     let told = String::from_utf8_lossy(&failed.stderr).into_owned();
     assert_eq!(failed.status.code(), Some(1), "{told}");
     assert!(told.contains("1 ban is not in force"), "{told}");
+}
+
+#[test]
+fn a_source_that_cannot_be_read_ends_the_watch_with_a_failure() {
+    let lab = Lab::new().unwrap();
+    let node = lab.node("gw").unwrap();
+    let folder = lab.scratch().join("unread");
+    fs::create_dir_all(&folder).unwrap();
+    let mut command = node.command(PROGRAM);
+    command.args(["watch", "divert", "--stderr", "--set", "ip t s", "--file", text(&folder)]);
+    command.args(["--storage", text(&folder.join("s")), "--control", text(&folder.join("c"))]);
+    let ended = command.output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{told}");
+    assert!(told.contains("Is a directory"), "{told}");
+    let name = format!("file {}: ", folder.display());
+    assert!(!told.contains(&name.repeat(2)), "a file is named once: {told}");
 }

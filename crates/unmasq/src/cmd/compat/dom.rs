@@ -4,18 +4,19 @@
 //!  -f -s -n -m -i -l -v ──► Divert ──► a watch's configuration ──► the engine of every watch
 //! ```
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::ArgAction;
 use unmasq_netfilter::ipset;
 use unmasq_netfilter::sets::SetId;
 use unmasq_watch::journal_log::Level;
 
-use crate::cmd::watch::run::run_watch;
+use crate::cmd::watch::run::{run_watch, run_watch_then};
 use crate::detach;
 use crate::failure::Outcome;
-use crate::watch::build::{Origin, Plan};
+use crate::watch::build::Origin;
 use crate::watch::divert::{Divert, Events, Sets, Told};
 
 /// Put SSH clients into a set by their software, as DOM (Deny On Monitoring) does
@@ -33,7 +34,8 @@ Otherwise than DOM:
   IPv6 clients go into a set of their own: for `-n filter` the one of the same name in `ip6 filter`, else SET6. If it is not there, that is \
 logged, and they are not diverted.
   Addresses of this host and those that stand for others (NAT gateways, proxies) are never added.
-  -D starts the program anew, detached, in place of forking; its standard output and error are closed, so name a file with -l.
+  -D starts the program anew, detached, in place of forking, and returns when it runs, or with its status when it cannot. From then on \
+nothing is told at the terminal: name a file with -l.
   Without -l, lines go to standard error without time and level.
 
 `unmasq watch divert` has time-outs, an allow list, and needs no Suricata.
@@ -139,14 +141,20 @@ fn anchored(motif: &str) -> String {
 pub(crate) fn run(args: &Args) -> Outcome {
     let text = args.divert()?.configuration();
     let origin = Origin::Made { name: "the configuration of compat dom".into(), text };
-    if args.daemon {
-        // What is wrong is told while there is somebody to tell.
-        Plan::of(&origin)?;
-        if detach::detach(None)? == detach::Side::Parent {
-            return Ok(ExitCode::SUCCESS);
-        }
+    // A log that cannot be written is found now: in the background there is nobody to tell.
+    let log = args.log.as_deref().map(open_log).transpose()?;
+    if !args.daemon {
+        return run_watch(origin, None);
     }
-    run_watch(origin, None)
+    match detach::detach_when_started()? {
+        detach::Side::Parent(status) => Ok(status),
+        detach::Side::Daemon => run_watch_then(origin, None, || detach::started(log.as_ref())),
+    }
+}
+
+fn open_log(path: &Path) -> anyhow::Result<File> {
+    let log = File::options().append(true).create(true).open(path);
+    log.with_context(|| format!("cannot write to the log {}", path.display()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::ArgAction;
@@ -88,8 +87,10 @@ pub(crate) fn run(args: &Args) -> Outcome {
         .mode(0o640)
         .open(&log)
         .with_context(|| format!("cannot write to the log {}", log.display()))?;
-    if args.daemon && detach::detach(Some(&file))? == detach::Side::Parent {
-        return Ok(ExitCode::SUCCESS);
+    if args.daemon
+        && let detach::Side::Parent(status) = detach::detach(&file)?
+    {
+        return Ok(status);
     }
     let mut settings = Settings {
         listen: vec![([0_u16; 8], args.port).into()],

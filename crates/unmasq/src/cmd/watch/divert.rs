@@ -55,7 +55,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "PLACE")]
     sensor: Option<SensorArg>,
     /// The servers' ports, for the sensor [default: any for nflog, 22 for packet]
-    #[arg(long, value_name = "PORTS", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), requires = "sensor")]
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..), requires = "sensor",
+          conflicts_with_all = ["file", "once"])]
     ports: Vec<u16>,
     /// Read what the file has already, if it was never read before
     #[arg(long, conflicts_with = "sensor")]

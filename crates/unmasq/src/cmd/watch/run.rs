@@ -33,8 +33,18 @@ pub(super) fn run(args: &RunArgs) -> Outcome {
 
 /// Runs what that configuration says until a signal ends it.
 pub(crate) fn run_watch(origin: Origin, once: Option<Once>) -> Outcome {
+    run_watch_then(origin, once, || Ok(()))
+}
+
+/// The same, and calls that when all is open.
+pub(crate) fn run_watch_then(
+    origin: Origin,
+    once: Option<Once>,
+    started: impl FnOnce() -> anyhow::Result<()>,
+) -> Outcome {
     let wishes = Wishes::of_signals()?;
     let watch = Watch::start(origin, once)?;
+    started()?;
     watch.run(&wishes).map_err(|error| Failure::with_exit(1, error))?;
     Ok(ExitCode::SUCCESS)
 }

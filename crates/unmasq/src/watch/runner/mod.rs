@@ -70,7 +70,10 @@ pub(crate) struct Watch {
     ticked: Instant,
     asked_again: Instant,
     looked_again: Instant,
+    /// Why state is not saved.
     trouble: Option<String>,
+    /// Why a source is not read any more; the first of them.
+    unread: Option<String>,
 }
 
 impl Watch {
@@ -142,6 +145,7 @@ impl Watch {
             asked_again: now,
             looked_again: now,
             trouble: None,
+            unread: None,
             plan,
         };
         watch.know_addresses();
@@ -193,6 +197,9 @@ impl Watch {
         if let Some(trouble) = self.trouble {
             anyhow::bail!("state was not saved: {trouble}");
         }
+        if let Some(unread) = self.unread.filter(|_| self.has_ended.iter().all(|ended| *ended)) {
+            anyhow::bail!(unread);
+        }
         // Who waits for a file to be done takes it for done.
         let Failed { bans, last } = &self.engine.world.hands.failed;
         if self.once.is_some() && *bans > 0 {
@@ -220,7 +227,7 @@ impl Watch {
                 Err(error) => {
                     let name = self.engine.world.sources[source].name().to_owned();
                     self.tell(Level::Err, &format!("{name} is not read any more: {error:#}"));
-                    self.trouble.get_or_insert_with(|| error.to_string());
+                    self.unread.get_or_insert_with(|| format!("{error:#}"));
                     self.has_ended[source] = true;
                 }
             }
@@ -275,8 +282,11 @@ impl Watch {
         for source in 0..self.engine.world.sources.len() {
             while let Some(notice) = self.engine.world.sources[source].notice() {
                 let level = if notice.is_loss { Level::Warning } else { Level::Info };
-                let name = self.engine.world.sources[source].name().to_owned();
-                self.tell(level, &format!("{name}: {notice}"));
+                let name = self.engine.world.sources[source].name();
+                // Some say it themselves, as several of them may be one source.
+                let is_named = notice.message.starts_with(name);
+                let said = if is_named { notice.message } else { format!("{name}: {notice}") };
+                self.tell(level, &said);
             }
         }
         self.engine.world.hands.hear();

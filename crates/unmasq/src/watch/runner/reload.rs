@@ -85,6 +85,7 @@ impl Watch {
         }
         if let Some(sources) = reopened {
             self.has_ended = vec![false; sources.len()];
+            self.unread = None;
             self.entries = vec![0; sources.len()];
             self.keys = take(&mut self.engine.world.sources, sources);
         }
