@@ -30,6 +30,7 @@ mod blast;
 pub mod client;
 pub mod command;
 mod conntrack_max;
+pub mod demo;
 mod error;
 mod journald;
 mod lab;

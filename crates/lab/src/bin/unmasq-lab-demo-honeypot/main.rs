@@ -14,6 +14,7 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use unmasq_lab::Lab;
+use unmasq_lab::demo::{self, Flags, step};
 
 use self::programs::{Sshd, Unmasq, attempts, hydra, keygen, log_in, wait};
 use self::town::{ATTACKER, OFFICE, SERVERS, Town, USER, inside, public};
@@ -22,12 +23,8 @@ use self::town::{ATTACKER, OFFICE, SERVERS, Town, USER, inside, public};
 #[derive(Debug, Parser)]
 #[command(name = "unmasq-lab-demo-honeypot", version)]
 struct Args {
-    /// The unmasq program to show
-    #[arg(long, default_value = "target/release/unmasq")]
-    unmasq: PathBuf,
-    /// Only removes what a killed run left
-    #[arg(long)]
-    clean: bool,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 const USERS: &str = "root\nadmin\nubuntu\n";
@@ -39,22 +36,10 @@ const PORT: &str = "2222";
 const ACCOUNT: &str = "nobody";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = if args.clean { Lab::clean().map_err(Into::into) } else { show(&args) };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    demo::run(&Args::parse().flags, show)
 }
 
-fn show(args: &Args) -> Result<(), Box<dyn Error>> {
-    let program = args.unmasq.canonicalize().map_err(|e| format!("{}: {e}", args.unmasq.display()))?;
-    let lab = Lab::new()?;
-    lab.remove_when_interrupted()?;
-
+fn show(program: &Path, lab: Lab) -> Result<(), Box<dyn Error>> {
     step(
         "Three servers behind a gateway that forwards to them and masquerades, in network namespaces of this machine",
     );
@@ -79,7 +64,7 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
         .collect::<Result<_, _>>()?;
 
     step("On the gateway: rules, a sensor that reads SSH banners, a honeypot");
-    let unmasq = Unmasq { program: &program, gateway: &town.gateway };
+    let unmasq = Unmasq { program, gateway: &town.gateway };
     let (json, keys) = (path("honeypot/attempts.json"), path("honeypot/hostkeys"));
     own_folder(&path("honeypot"))?;
     let (storage, control) = (path("divert"), path("divert.sock"));
@@ -223,8 +208,4 @@ fn own_folder(path: &Path) -> Result<(), Box<dyn Error>> {
     fs::create_dir(path)?;
     let status = Command::new("chown").arg(ACCOUNT).arg(path).status()?;
     if status.success() { Ok(()) } else { Err(format!("chown {ACCOUNT} ends with {status}").into()) }
-}
-
-fn step(title: &str) {
-    println!("\n── {title}");
 }

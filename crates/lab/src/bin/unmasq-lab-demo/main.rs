@@ -7,13 +7,14 @@ mod report;
 mod unmasq;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
 use unmasq_flow::Timestamp;
+use unmasq_lab::demo::{self, Flags, step};
 use unmasq_lab::random::Random;
 use unmasq_lab::{Lab, LabError, Network, Plan, Rule, Traffic};
 
@@ -21,12 +22,8 @@ use unmasq_lab::{Lab, LabError, Network, Plan, Rule, Traffic};
 #[derive(Debug, Parser)]
 #[command(name = "unmasq-lab-demo", version)]
 struct Args {
-    /// The unmasq program to show
-    #[arg(long, default_value = "target/release/unmasq")]
-    unmasq: PathBuf,
-    /// Only removes what a killed run left
-    #[arg(long)]
-    clean: bool,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 const CLIENTS: u8 = 3;
@@ -40,22 +37,10 @@ const MARGIN: Duration = Duration::from_millis(2_200);
 const SEEN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = if args.clean { Lab::clean().map_err(Into::into) } else { show(&args) };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("demo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    demo::run(&Args::parse().flags, show)
 }
 
-fn show(args: &Args) -> Result<(), Box<dyn Error>> {
-    let unmasq = args.unmasq.canonicalize().map_err(|e| format!("{}: {e}", args.unmasq.display()))?;
-    let lab = Lab::new()?;
-    lab.remove_when_interrupted()?;
-
+fn show(unmasq: &Path, lab: Lab) -> Result<(), Box<dyn Error>> {
     step("A gateway that masquerades three clients, in network namespaces of this machine");
     let rules = vec![Rule::Masquerade { out: "wan".into(), ports: Some(50_000..=59_999) }];
     let plan = Plan { clients: CLIENTS, servers: SERVERS, rules, overlapping: false };
@@ -70,7 +55,7 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
 
     step("unmasq records what the gateway's kernel translates");
     let ledger = lab.scratch().join("ledger");
-    let recorder = unmasq::Recorder::start(&unmasq, &ledger, network.gateway.name(), lab.scratch())?;
+    let recorder = unmasq::Recorder::start(unmasq, &ledger, network.gateway.name(), lab.scratch())?;
     println!("   $ {}", recorder.command_line());
     thread::sleep(MARGIN);
 
@@ -99,7 +84,7 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
     step("Who was it?");
     let question = unmasq::Question::of(&reported, WINDOW, &ledger);
     println!("   $ unmasq {}\n", question.words().join(" "));
-    let answer = question.ask(&unmasq)?;
+    let answer = question.ask(unmasq)?;
     for line in answer.text.lines() {
         println!("   {line}");
     }
@@ -119,8 +104,4 @@ fn show(args: &Args) -> Result<(), Box<dyn Error>> {
         return Err(format!("the recorder ended with {left}").into());
     }
     Ok(())
-}
-
-fn step(title: &str) {
-    println!("\n── {title}");
 }
