@@ -8,7 +8,7 @@ use unmasq_ssh::{Direction, KexInit, List, Negotiated, message};
 
 use crate::kex::{self, CurveKey, DhKey, Method, Refused, message as number};
 use crate::random::{self, NoRandomness};
-use crate::transport::{NotSpoken, Opened, Opener, Sealer, Secrets, Toward};
+use crate::transport::{Agreed, NotSpoken, Opened, Opener, Sealer, Secrets, Toward};
 
 /// Most bytes that a server may send before its identification, and of it.
 const MOST_GREETING: usize = 64 * 1024;
@@ -232,7 +232,9 @@ impl Client {
             (Step::Reply { .. }, Some(&number::REPLY)) => self.reply(payload)?,
             (Step::NewKeys { .. }, Some(&message::NEWKEYS)) => {
                 if let Step::NewKeys { secrets, to_client } = std::mem::replace(&mut self.step, Step::Line) {
-                    self.opener.rekey(&secrets, Toward::Client, &to_client, self.is_strict)?;
+                    let (direction, is_strict) = (&to_client, self.is_strict);
+                    let toward = Toward::Client;
+                    self.opener.rekey(&Agreed { secrets: &secrets, toward, direction, is_strict })?;
                     self.step = Step::Ready { session: secrets.session };
                 }
             }
@@ -294,7 +296,8 @@ impl Client {
         let secrets = Secrets { shared, session: exchange_hash.clone(), exchange_hash, hash };
         self.host_key = Some(host_key.to_vec());
         self.sealer.seal(&[message::NEWKEYS], &mut self.output)?;
-        self.sealer.rekey(&secrets, Toward::Server, &negotiated.to_server, self.is_strict)?;
+        let (direction, is_strict) = (&negotiated.to_server, self.is_strict);
+        self.sealer.rekey(&Agreed { secrets: &secrets, toward: Toward::Server, direction, is_strict })?;
         self.step = Step::NewKeys { secrets: Box::new(secrets), to_client: negotiated.to_client.clone() };
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{End, Happening, Peer, Setup};
 use crate::kex::{self, Answer, Method, Prime, Refused, message as number};
 use crate::profile::Profile;
 use crate::random::NoRandomness;
-use crate::transport::{NotSpoken, Opener, Secrets, Toward};
+use crate::transport::{Agreed, NotSpoken, Opener, Secrets, Toward};
 
 /// SSH_MSG_EXT_INFO (RFC 8308).
 const EXT_INFO: u8 = 7;
@@ -210,7 +210,8 @@ impl Exchange {
         sender.send(&[message::NEWKEYS])?;
         let session = exchange_hash.clone();
         let secrets = Box::new(Secrets { shared: answer.shared, exchange_hash, session, hash });
-        sender.sealer.rekey(&secrets, Toward::Client, &negotiated.to_client, *context.is_strict)?;
+        let (direction, is_strict) = (&negotiated.to_client, *context.is_strict);
+        sender.sealer.rekey(&Agreed { secrets: &secrets, toward: Toward::Client, direction, is_strict })?;
         if self.wants_extensions {
             send_extensions(&context.setup.profile, sender)?;
         }
@@ -225,7 +226,8 @@ impl Exchange {
         let Step::NewKeys { secrets, negotiated } = std::mem::replace(&mut self.step, Step::KexInit) else {
             return Ok(Verdict::Unexpected);
         };
-        context.opener.rekey(&secrets, Toward::Server, &negotiated.to_server, *context.is_strict)?;
+        let (direction, is_strict) = (&negotiated.to_server, *context.is_strict);
+        context.opener.rekey(&Agreed { secrets: &secrets, toward: Toward::Server, direction, is_strict })?;
         let authentication = Authentication::new(secrets.session);
         Ok(Verdict::Authenticate(Box::new(authentication)))
     }

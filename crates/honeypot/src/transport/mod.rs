@@ -142,13 +142,32 @@ impl MacKey {
     }
 }
 
+/// What a key exchange has agreed on for one direction.
+#[derive(Clone, Copy)]
+pub(crate) struct Agreed<'a> {
+    /// What keys are derived from.
+    pub(crate) secrets: &'a Secrets,
+    /// The direction.
+    pub(crate) toward: Toward,
+    /// Its algorithms.
+    pub(crate) direction: &'a unmasq_ssh::Direction,
+    /// Packets are counted anew from here on (OpenSSH's strict key exchange).
+    pub(crate) is_strict: bool,
+}
+
+impl Agreed<'_> {
+    /// The number of the first packet under these keys, which would have had this number under the old ones.
+    const fn sequence(&self, next: u32) -> u32 {
+        if self.is_strict { 0 } else { next }
+    }
+}
+
 /// Keys of one direction from what was exchanged.
 fn keys<ChaCha>(
-    secrets: &Secrets,
-    toward: Toward,
-    direction: &unmasq_ssh::Direction,
+    agreed: &Agreed<'_>,
     chacha: impl FnOnce(&[u8; chacha::KEY_LEN]) -> ChaCha,
 ) -> Result<Keys<ChaCha>, NotSpoken> {
+    let Agreed { secrets, toward, direction, .. } = *agreed;
     let [iv, cipher, mac] = match toward {
         Toward::Server => *b"ACE",
         Toward::Client => *b"BDF",
@@ -197,18 +216,10 @@ impl Sealer {
         Self { keys: Keys::Clear, sequence: 0 }
     }
 
-    /// From now on with these keys; strict key exchange begins to count anew.
-    pub(crate) fn rekey(
-        &mut self,
-        secrets: &Secrets,
-        toward: Toward,
-        direction: &unmasq_ssh::Direction,
-        is_strict: bool,
-    ) -> Result<(), NotSpoken> {
-        self.keys = keys(secrets, toward, direction, chacha::SealingKey::new)?;
-        if is_strict {
-            self.sequence = 0;
-        }
+    /// From now on with these keys.
+    pub(crate) fn rekey(&mut self, agreed: &Agreed<'_>) -> Result<(), NotSpoken> {
+        self.keys = keys(agreed, chacha::SealingKey::new)?;
+        self.sequence = agreed.sequence(self.sequence);
         Ok(())
     }
 
@@ -306,18 +317,10 @@ impl Opener {
         Self { keys: Keys::Clear, sequence: 0, ahead: 0 }
     }
 
-    /// From now on with these keys; strict key exchange begins to count anew.
-    pub(crate) fn rekey(
-        &mut self,
-        secrets: &Secrets,
-        toward: Toward,
-        direction: &unmasq_ssh::Direction,
-        is_strict: bool,
-    ) -> Result<(), NotSpoken> {
-        self.keys = keys(secrets, toward, direction, chacha::OpeningKey::new)?;
-        if is_strict {
-            self.sequence = 0;
-        }
+    /// From now on with these keys.
+    pub(crate) fn rekey(&mut self, agreed: &Agreed<'_>) -> Result<(), NotSpoken> {
+        self.keys = keys(agreed, chacha::OpeningKey::new)?;
+        self.sequence = agreed.sequence(self.sequence);
         Ok(())
     }
 
@@ -458,8 +461,10 @@ mod tests {
             compression: "none".to_owned(),
         };
         let (mut sealer, mut opener) = (Sealer::new(), Opener::new());
-        sealer.rekey(&secrets, Toward::Server, &direction, true).unwrap();
-        opener.rekey(&secrets, Toward::Server, &direction, true).unwrap();
+        let agreed =
+            Agreed { secrets: &secrets, toward: Toward::Server, direction: &direction, is_strict: true };
+        sealer.rekey(&agreed).unwrap();
+        opener.rekey(&agreed).unwrap();
         (sealer, opener)
     }
 
