@@ -102,6 +102,7 @@ pub fn sentences(totals: &Totals, zone: &Zone<'_>) -> Vec<String> {
         (totals.none, "question which methods there are", "questions which methods there are"),
         (totals.connections, "connection's end", "connections' ends"),
         (totals.outside, "line of another time", "lines of other times"),
+        (totals.other_clients, "line of another client", "lines of other clients"),
     ];
     let beside: Vec<String> = beside
         .into_iter()

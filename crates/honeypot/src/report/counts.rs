@@ -30,6 +30,8 @@ pub struct Wanted {
     pub prefix6: u8,
     /// Only lines of this time are counted.
     pub period: RangeInclusive<Moment>,
+    /// Only lines of clients whose software has this in its name, which is not empty.
+    pub software: Option<Vec<u8>>,
     /// Where counts are kept that do not fit into memory.
     pub folder: Arc<Path>,
     /// Memory for counts (bytes).
@@ -95,6 +97,10 @@ impl Counts {
     pub fn add(&mut self, line: &Line<'_>) -> Result<(), SpillError> {
         if !self.wanted.period.contains(&line.moment) {
             self.totals.outside += 1;
+            return Ok(());
+        }
+        if self.wanted.software.as_ref().is_some_and(|wanted| !line.is_of_software(wanted)) {
+            self.totals.other_clients += 1;
             return Ok(());
         }
         self.totals.see(line);

@@ -124,6 +124,7 @@ pub fn json(report: &Report) -> String {
         "none": totals.none,
         "connections": totals.connections,
         "outside": totals.outside,
+        "other_clients": totals.other_clients,
         "sources": totals.sources,
         "sessions": totals.sessions,
         "first": totals.period.map(|(first, _)| moment(first.0)),

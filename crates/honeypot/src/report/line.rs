@@ -130,6 +130,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+impl Line<'_> {
+    /// Does the client's software have this in its name?
+    pub fn is_of_software(&self, part: &[u8]) -> bool {
+        let software = self.software.as_deref().unwrap_or_default();
+        part.is_empty() || software.windows(part.len()).any(|window| window == part)
+    }
+}
+
 impl<'a> Line<'a> {
     /// Reads a line, with or without its line feed.
     pub fn parse(line: &'a [u8]) -> Result<Self, LineError> {

@@ -20,6 +20,7 @@
 //!     prefix4: 24,
 //!     prefix6: 48,
 //!     period: Moment(i64::MIN)..=Moment(i64::MAX),
+//!     software: None,
 //!     folder: std::env::temp_dir().into(),
 //!     memory: 1 << 20,
 //! });
@@ -63,6 +64,7 @@ pub fn fuzz(bytes: &[u8]) {
         prefix4: 24,
         prefix6: 48,
         period: Moment(i64::MIN)..=Moment(i64::MAX),
+        software: None,
         folder: std::env::temp_dir().into(),
         memory: usize::MAX,
     });
@@ -106,6 +108,7 @@ mod tests {
             prefix4: 24,
             prefix6: 48,
             period: Moment(i64::MIN)..=Moment(i64::MAX),
+            software: None,
             folder: std::env::temp_dir().into(),
             memory,
         })

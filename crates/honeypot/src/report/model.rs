@@ -93,6 +93,8 @@ pub struct Totals {
     pub connections: u64,
     /// Lines of other times than those asked for.
     pub outside: u64,
+    /// Lines of other clients than those asked for.
+    pub other_clients: u64,
     /// Different addresses.
     pub sources: u64,
     /// Different connections in which anything was tried or asked.
@@ -123,6 +125,7 @@ impl Totals {
         self.none += other.none;
         self.connections += other.connections;
         self.outside += other.outside;
+        self.other_clients += other.other_clients;
         let both = self.period.into_iter().chain(other.period);
         self.period = both.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     }

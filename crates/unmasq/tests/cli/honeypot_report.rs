@@ -159,6 +159,33 @@ fn a_word_list_has_the_exact_bytes_the_most_frequent_first() {
 }
 
 #[test]
+fn a_word_list_is_not_for_a_terminal() {
+    let (_folder, path) = written(LINES);
+    let unmasq = assert_cmd::cargo::cargo_bin!("unmasq").display().to_string();
+    // script(1) gives it a terminal.
+    let line = format!("{unmasq} honeypot report --wordlist {}", path.display());
+    let output = std::process::Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("SHELL", "/bin/sh")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--wordlist=FILE") && !said.contains('\u{7}'), "{said}");
+}
+
+#[test]
+fn one_softwares_attempts_are_counted_by_themselves() {
+    let (_folder, path) = written(LINES);
+    let page = text(&report(&["--by", "passwords,users", "--software", "libssh", path_text(&path)]));
+    assert!(page.starts_with("2 attempts from 1 address"), "{page}");
+    assert!(page.contains("6 lines of other clients") && !page.contains("admin"), "{page}");
+    assert_eq!(report(&["--wordlist", "--software", "libssh2_1", path_text(&path)]).out, "123456\n");
+    assert_eq!(report(&["--software", "", path_text(&path)]).status, 2);
+}
+
+#[test]
 fn hours_and_days_are_those_of_the_zone() {
     let hours = |zone: &str| {
         let arguments =

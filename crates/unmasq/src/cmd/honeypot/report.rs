@@ -60,6 +60,8 @@ Examples:
   unmasq honeypot report --since 2026-11-01 --until 2026-11-30 --tz Europe/Berlin --output november.html honeypot.json
   unmasq honeypot report --by passwords,hours --top 50 honeypot.json
   unmasq honeypot report --by user-passwords --user root --output root.png honeypot.json
+  unmasq honeypot report --by passwords --software libssh honeypot.json
+      What clients with libssh try most.
   unmasq honeypot report --format svg --output pictures/ honeypot.json
       A picture for each section.
   unmasq honeypot report --wordlist=words.txt honeypot.json
@@ -78,6 +80,9 @@ pub(crate) struct Args {
     /// A user whose passwords have a section of their own; can be given more than once [default: root, admin]
     #[arg(long, value_name = "NAME")]
     user: Vec<String>,
+    /// Count only clients whose software has this in its name (libssh)
+    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    software: Option<String>,
     /// Count from this time on
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -168,6 +173,13 @@ pub(crate) fn run(args: &Args) -> Outcome {
     if form == Form::Png && output.is_none() && io::stdout().is_terminal() {
         return Err(anyhow!("PNG is not for a terminal; name a file with --output FILE").into());
     }
+    if args.wordlist.is_some() && output.is_none() && io::stdout().is_terminal() {
+        return Err(anyhow!(
+            "a word list has the bytes that attackers sent, which a terminal could obey; name a file with --wordlist=FILE, or read it \
+             with `| less`"
+        )
+        .into());
+    }
     let input = Input::open(&args.files)?;
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS);
     let counted = count::count(&input, &Arc::new(wanted(args, &zone)?), threads)?;
@@ -216,6 +228,7 @@ fn wanted(args: &Args, zone: &TimeZone) -> anyhow::Result<Wanted> {
         prefix4: args.prefix4,
         prefix6: args.prefix6,
         period: period(args, zone)?,
+        software: args.software.clone().map(String::into_bytes),
         folder: folder.unwrap_or_else(|| TEMP_DIR.into()).into(),
         memory: (args.memory as usize) << 20,
     })
