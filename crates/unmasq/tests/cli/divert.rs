@@ -107,6 +107,13 @@ fn a_capture_that_is_none_says_so() {
 }
 
 #[test]
+fn a_full_disk_is_told_with_the_name_of_the_output() {
+    let (_, said, code) = unmasq(&["watch", "sense", "--pcap", CAPTURE, "--output", "/dev/full"]);
+    assert_eq!(code, 1);
+    assert!(said.contains("cannot write events to /dev/full: No space left"), "{said}");
+}
+
+#[test]
 fn wrong_flags_are_refused() {
     for words in [
         &["watch", "divert"][..],

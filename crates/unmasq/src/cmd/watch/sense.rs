@@ -121,6 +121,11 @@ pub(super) fn run(args: &Args) -> Outcome {
     match told {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        // All other errors say where they come from.
+        Err(error) if error.is::<io::Error>() => {
+            let error = error.context(format!("cannot write events to {}", args.output.display()));
+            Err(Failure::with_exit(1, error))
+        }
         Err(error) => Err(Failure::with_exit(1, error)),
     }
 }
