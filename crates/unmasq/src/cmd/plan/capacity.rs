@@ -136,6 +136,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// For a public address that was not given: one of documentation's (RFC 5737).
 const STAND_IN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The same for a client.
+const STAND_IN_CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 fn question(args: &Args) -> anyhow::Result<Question> {
     let mut wanted = args.spec.wanted()?;
@@ -148,7 +150,7 @@ fn question(args: &Args) -> anyhow::Result<Question> {
     // How much room there is can be asked without a plan: what then is not given has a stand-in.
     let has_networks = wanted.0.is_configured();
     if !has_networks {
-        wanted.0.networks = vec![ClientNetwork::new(Ipv4Addr::LOCALHOST.into())];
+        wanted.0.networks = vec![ClientNetwork::new(STAND_IN_CLIENT.into())];
     }
     let has_public = !wanted.0.public.is_empty() || (has_networks && args.addresses.is_empty());
     if !has_public {
