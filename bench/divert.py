@@ -7,10 +7,10 @@ import random
 import shutil
 import statistics
 import subprocess
-import threading
 import time
 from pathlib import Path
 
+from .elements import Monitor
 from .machine import children_cpu_seconds, memory
 
 EVENTS = 1_000_000
@@ -215,31 +215,20 @@ def latency(unmasq, folder, others):
     shutil.rmtree(folder / "state", ignore_errors=True)
     control = folder / "divert.sock"
     control.unlink(missing_ok=True)
-    sent, heard = {}, {}
+    sent = {}
     with Space(unmasq) as space:
         ours = ["watch", "divert", "--sensor", "nflog:5", "--set", "ip nat libssh", "--match", "^libssh", "--stderr"]
         own = ["--storage", folder / "state", "--control", control]
         out = open(folder / "divert.out", "wb")
         watch = subprocess.Popen(space.inside("gateway", unmasq, *ours, *own), stderr=out)
         server = subprocess.Popen(space.inside("server", "python3", "-c", SERVER))
-        monitor = subprocess.Popen(
-            space.inside("gateway", "stdbuf", "-oL", "nft", "monitor", "new", "elements"), stdout=subprocess.PIPE, text=True
-        )
+        monitor = Monitor(*space.inside("gateway"))
         deadline = time.monotonic() + 20
         while not control.exists():
             if watch.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((folder / "divert.out").read_text())
             time.sleep(0.02)
         time.sleep(1)
-
-        def listen():
-            for told in monitor.stdout:
-                now = time.monotonic()
-                for word in told.replace("{", " ").split():
-                    if word.startswith("10.") and word not in heard:
-                        heard[word] = now
-
-        threading.Thread(target=listen, daemon=True).start()
         client = space.inside("client", "python3", "-c", CLIENT, CLIENTS, others)
         began = time.monotonic()
         for row in subprocess.run(client, check=True, capture_output=True, text=True).stdout.splitlines():
@@ -248,19 +237,16 @@ def latency(unmasq, folder, others):
         took = time.monotonic() - began
         time.sleep(2)
         resident, highest = memory(watch.pid)
-        for process in (monitor, server, watch):
+        monitor.stop()
+        for process in (server, watch):
             process.terminate()
             process.wait(timeout=20)
     said = (folder / "divert.out").read_text()
-    times = sorted(1000 * (heard[address] - sent[address]) for address in sent if address in heard)
     result = {
         "others": others,
         "seconds": round(took, 1),
         "clients": len(sent),
-        "heard": len(times),
-        "median_ms": round(statistics.median(times), 2),
-        "p99_ms": round(times[int(len(times) * 0.99)], 2),
-        "highest_ms": round(times[-1], 2),
+        **monitor.figures(sent),
         "resident_mib": round(highest, 1),
         "lost": "packets were lost" in said,
     }

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from .elements import Monitor
 from .machine import children_cpu_seconds, memory
 
 PATTERN = r"Failed password for (.*) from ([^ ]+) port ([^ ]+)"
@@ -161,22 +162,11 @@ def latency(unmasq, folder, rate):
     log = folder / "log"
     log.write_text("")
     path = config(folder, [found("filter_pcre"), BAN])
-    written, heard = {}, {}
+    written = {}
     with Space() as space:
         process = start(unmasq, space, path, folder)
-        monitor = subprocess.Popen(
-            space.inside("stdbuf", "-oL", "nft", "monitor", "new", "elements"), stdout=subprocess.PIPE, text=True
-        )
+        monitor = Monitor(*space.inside())
         time.sleep(0.5)
-
-        def listen():
-            for told in monitor.stdout:
-                now = time.perf_counter()
-                for word in told.replace("{", " ").split():
-                    if word.startswith("10.") and word not in heard:
-                        heard[word] = now
-
-        threading.Thread(target=listen, daemon=True).start()
         stop = threading.Event()
 
         def load():
@@ -193,22 +183,18 @@ def latency(unmasq, folder, rate):
             for nth in range(LATENCY_BANS):
                 address = f"10.{nth // 65536}.{nth // 256 % 256}.{nth % 256}"
                 text = line(address).encode()
-                written[address] = time.perf_counter()
+                written[address] = time.monotonic()
                 file.write(text)
                 time.sleep(0.005 + random.random() * 0.01)
         time.sleep(2)
         stop.set()
-        monitor.terminate()
+        monitor.stop()
         process.terminate()
         process.wait(timeout=20)
-    times = sorted(1000 * (heard[address] - written[address]) for address in written if address in heard)
     result = {
         "other_lines_per_second": rate,
         "bans": len(written),
-        "heard": len(times),
-        "median_ms": round(statistics.median(times), 2),
-        "p99_ms": round(times[int(len(times) * 0.99)], 2),
-        "highest_ms": round(times[-1], 2),
+        **monitor.figures(written),
     }
     print(result, flush=True)
     return result
