@@ -1,6 +1,7 @@
 //! The commands. Each owns its flags (`Args`), its help and its `run`.
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::failure::Outcome;
 
@@ -53,9 +54,12 @@ enum Command {
 impl Cli {
     /// What was asked for on the command line. Ends the process with a message if it is wrong, or if help was asked for.
     pub(crate) fn read() -> Self {
-        let mut matches = command_line().get_matches();
-        Self::from_arg_matches_mut(&mut matches)
-            .unwrap_or_else(|error| error.format(&mut command_line()).exit())
+        Self::try_parse().unwrap_or_else(|error| {
+            let is_help = error.kind() == ErrorKind::DisplayHelp;
+            // Asked once more, of the command line whose help is whole: no other start pays for that.
+            let help = is_help.then(|| command_line().try_get_matches().err()).flatten();
+            help.unwrap_or(error).exit()
+        })
     }
 }
 
