@@ -60,6 +60,22 @@ fn ipv6_is_masqueraded_too() {
 }
 
 #[test]
+fn clients_choose_no_port_of_one_another() {
+    let lab = Lab::new().unwrap();
+    let network = Network::build(&lab, Plan { clients: 3, ..Plan::default() }).unwrap();
+    let ranges: Vec<Vec<u16>> = network
+        .clients
+        .iter()
+        .map(|client| {
+            let range = client.setting("net.ipv4.ip_local_port_range").unwrap();
+            range.split_whitespace().map(|port| port.parse().unwrap()).collect()
+        })
+        .collect();
+    assert!(ranges.iter().all(|range| range[0] < range[1]), "{ranges:?}");
+    assert!(ranges.windows(2).all(|pair| pair[0][1] < pair[1][0]), "{ranges:?}");
+}
+
+#[test]
 fn clients_share_a_forced_port_toward_different_servers() {
     let lab = Lab::new().unwrap();
     let rules = vec![Rule::Snat {

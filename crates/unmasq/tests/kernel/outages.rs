@@ -30,7 +30,8 @@ fn what_was_accepted_survives_a_kill_at_any_moment() {
                 "round {round}: {talk:?}"
             );
         }
-        let (answer, code) = recording.trace(&[&talks[0].masked.to_string(), "--at", &now()]);
+        let to = talks[0].server.to_string();
+        let (answer, code) = recording.trace(&[&talks[0].masked.to_string(), "--at", &now(), "--to", &to]);
         assert_eq!((code, &answer["complete"]), (4, &false.into()), "nobody recorded this moment: {answer}");
         recording.resume(&[name], &[]);
     }
