@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use unmasq_flow::Timestamp;
+
 use super::HistoryError;
 use super::folder::RulesFolder;
 use super::record::{Digest, Entry, Format, Outcome, Revision};
@@ -38,14 +40,17 @@ pub struct Adopted {
 impl HistoryWriter {
     /// Takes over all files of a folder that are not here yet. They must be newer than all that was adopted before, and
     /// older than the first plan that was applied here. A file that cannot be read is taken over as a gap: to leave it
-    /// out would stretch the time of the one before it.
-    pub fn adopt(&mut self, folder: &RulesFolder) -> Result<Adopted, HistoryError> {
+    /// out would stretch the time of the one before it. None can have been loaded later than `now`.
+    pub fn adopt(&mut self, folder: &RulesFolder, now: Timestamp) -> Result<Adopted, HistoryError> {
         let known: Vec<Revision> = self.history().revisions().to_vec();
         let find = |time: i64, rules: Digest| known.iter().find(|r| r.name.0 == time && r.rules == rules);
         let own = known.iter().find(|revision| !revision.is_adopted);
         let mut adopted = Adopted::default();
         let mut read_files = Vec::new();
         for stamp in folder.stamps() {
+            if stamp.time() > now {
+                return Err(HistoryError::YetToCome { file: stamp.path.clone(), when: stamp.time() });
+            }
             let bytes = fs::read(&stamp.path).map_err(HistoryError::io("reading", &stamp.path))?;
             if let Some(revision) = find(stamp.time, Digest::of(&bytes)) {
                 adopted.known += 1;

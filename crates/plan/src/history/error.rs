@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use unmasq_flow::Timestamp;
+
 use crate::rules::RulesError;
 
 /// A history that cannot be read or written.
@@ -69,6 +71,18 @@ pub enum HistoryError {
         file: PathBuf,
         /// The time of the first own revision.
         since: String,
+    },
+    /// A file to be adopted is named after a time that is yet to come.
+    #[error(
+        "{} is named after {}, which is yet to come; put the clock of this machine right, or name the file after the time at which it was loaded",
+        file.display(),
+        when.to_millis_text().map_or_else(|| "a time past the year 2262".to_owned(), |text| format!("{text} UTC"))
+    )]
+    YetToCome {
+        /// The file.
+        file: PathBuf,
+        /// The time in its name.
+        when: Timestamp,
     },
     /// A revision was removed because of its age.
     #[error("revision {number} was pruned: who had what then is not kept any more")]

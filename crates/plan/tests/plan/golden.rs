@@ -108,7 +108,7 @@ fn write_version_1() {
     let rules = "*nat\n-A POSTROUTING -s 10.0.0.9 -p tcp -j SNAT --to-source 192.0.2.1:1000-1009\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n";
     std::fs::write(script.path().join("rules.v4.1000"), rules).unwrap();
     std::fs::write(script.path().join("rules.v4.1200"), &rules[..50]).unwrap();
-    writer.adopt(&RulesFolder::open(script.path()).unwrap()).unwrap();
+    writer.adopt(&RulesFolder::open(script.path()).unwrap(), Timestamp::from_seconds(2000)).unwrap();
     let mut who: Vec<(u8, u16)> = (1..=10).map(|n| (n, 990 + 10 * u16::from(n))).collect();
     let apply = |writer: &mut HistoryWriter, plan: &Plan, seconds, format, keeps_flows| {
         let new = NewRevision {

@@ -15,7 +15,9 @@ fn write(folder: &TempDir, name: &str, text: &str) {
 }
 
 fn adopt(writer: &mut HistoryWriter, from: &TempDir) -> Result<(usize, usize), HistoryError> {
-    writer.adopt(&RulesFolder::open(from.path())?).map(|adopted| (adopted.files.len(), adopted.known))
+    writer
+        .adopt(&RulesFolder::open(from.path())?, at(10_000))
+        .map(|adopted| (adopted.files.len(), adopted.known))
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn a_file_that_cannot_be_read_is_a_gap() {
     write(&from, "rules.v4.2000", &rules(2)[..60]);
     write(&from, "rules.v4.3000", &rules(3));
     let mut writer = open(&folder);
-    let adopted = writer.adopt(&RulesFolder::open(from.path()).unwrap()).unwrap();
+    let adopted = writer.adopt(&RulesFolder::open(from.path()).unwrap(), at(10_000)).unwrap();
     let damage = adopted.files[1].damage.as_deref().unwrap();
     assert!(damage.contains("line 2"), "{damage}");
     let found = held(writer.history(), 1005, 2500);
@@ -101,6 +103,25 @@ fn what_is_not_newer_is_refused() {
     apply(&mut writer, &plan(&[(3, 100)]), 3000);
     write(&from, "rules.v4.4000", &rules(4));
     assert!(matches!(adopt(&mut writer, &from), Err(HistoryError::NotOlder { .. })));
+}
+
+#[test]
+fn a_file_named_after_a_time_to_come_is_refused() {
+    let (from, folder) = (folder(), folder());
+    write(&from, "rules.v4.1000", &rules(1));
+    let mut writer = open(&folder);
+    for (name, when) in [
+        ("rules.v4.10001", "rules.v4.10001 is named after 1970-01-01 02:46:41.000 UTC, which is yet to come"),
+        ("rules.v4.9999999999", "rules.v4.9999999999 is named after a time past the year 2262"),
+    ] {
+        write(&from, name, &rules(2));
+        let error = adopt(&mut writer, &from).unwrap_err().to_string();
+        assert!(error.contains(when), "{error}");
+        std::fs::remove_file(from.path().join(name)).unwrap();
+    }
+    assert_eq!(writer.history().revisions().len(), 0, "nothing was taken over");
+    write(&from, "rules.v4.10000", &rules(2));
+    assert_eq!(adopt(&mut writer, &from).unwrap(), (2, 0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use unmasq_plan::history::{HistoryWriter, RulesFolder};
 
 use super::spec::PlaceArgs;
 use crate::failure::Outcome;
+use crate::plan::moment;
 use crate::plan::owner::share;
 
 /// Take over the files rules.v4.TIME of eduVPN's vpn-generate-natfw
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let directory = args.place.plan()?.history;
     let mut writer = HistoryWriter::open(&directory)?;
     share(&directory)?;
-    let adopted = writer.adopt(&folder)?;
+    let adopted = writer.adopt(&folder, moment::now().wall)?;
     let mut out = anstream::stdout();
     if args.json {
         let report = json!({
