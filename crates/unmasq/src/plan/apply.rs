@@ -84,7 +84,7 @@ pub(crate) struct Flows {
 
 /// Applies what is wanted.
 pub(crate) fn apply(wanted: &Wanted, spec: &Spec, manner: Manner) -> anyhow::Result<Applied> {
-    let kernel = Kernel { format: wanted.0.format, out_interface: wanted.0.out_interface.clone() };
+    let kernel = wanted.kernel();
     let mut writer = open(&wanted.0.history)?;
     share(&wanted.0.history)?;
     // The kernel is asked meanwhile: of a change of one client, that and making the plan take a quarter of the time each.
@@ -102,7 +102,7 @@ pub(crate) fn apply(wanted: &Wanted, spec: &Spec, manner: Manner) -> anyhow::Res
     let is_as_wanted = |newest: &&Revision| {
         asked.is_empty()
             && is_in_force(newest, former, &plan)
-            && Kernel::of(writer.history(), newest) == kernel
+            && Kernel::of(writer.history(), newest).is_ok_and(|newest| newest == kernel)
     };
     if let Some(newest) = newest.as_ref().filter(is_as_wanted) {
         return restore(&mut writer, newest, &kernel, &loaded, &plan, manner);
@@ -235,7 +235,8 @@ fn note_loss(
     former: &Plan,
     (wanted, loaded): (&Kernel, &Loaded),
 ) -> anyhow::Result<()> {
-    let kernel = Kernel::of(writer.history(), newest);
+    // Rules that nobody knows cannot be missed.
+    let Ok(kernel) = Kernel::of(writer.history(), newest) else { return Ok(()) };
     let difference = if kernel.format == wanted.format {
         kernel.difference(loaded, former)
     } else {

@@ -186,7 +186,7 @@ impl Guard {
         if is_new {
             self.current = Some(Current {
                 plan: history.plan(newest.number)?,
-                kernel: Kernel::of(history, &newest),
+                kernel: Kernel::of(history, &newest)?,
                 lingering: Lingering::of(history)?,
                 revision: newest,
             });

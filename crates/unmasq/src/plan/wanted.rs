@@ -16,6 +16,7 @@ use unmasq_plan::{
 };
 
 use super::choice::{Exclusion, PublicChoice};
+use super::kernel::Kernel;
 use crate::config;
 
 /// What is wanted.
@@ -23,6 +24,11 @@ use crate::config;
 pub(crate) struct Wanted(pub(crate) config::Plan);
 
 impl Wanted {
+    /// How its rules are to be loaded.
+    pub(crate) fn kernel(&self) -> Kernel {
+        Kernel { format: self.0.format, out_interface: self.0.out_interface.clone() }
+    }
+
     /// What that means here: portals are asked, files and interfaces read. Gives warnings to show.
     pub(crate) fn resolve(&self) -> anyhow::Result<(Spec, Vec<String>)> {
         let plan = &self.0;

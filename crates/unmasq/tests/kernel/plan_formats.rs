@@ -231,6 +231,21 @@ fn another_interface_is_another_revision_and_no_drift() {
         }
     }
     assert_eq!(gateway.history()["drifts"], serde_json::json!([]));
+    // What changed is told where the ranges did not.
+    let listed = gateway.plan(&["history"]).out;
+    let remarks: Vec<&str> =
+        listed.lines().filter_map(|line| line.split_once("  (").map(|(_, r)| r)).collect();
+    let outs = ["out: wan -> wan1)", "out: wan1 -> any)"];
+    assert_eq!(remarks, [outs, outs].concat(), "{listed}");
+    let iptables = [&["diff", "--format", "iptables"], &USUAL[..]].concat();
+    for (words, change, code) in [
+        (vec!["diff", "1", "2"], Some("  ~ out: wan -> wan1"), 1),
+        ([&iptables[..], &["--out", "wan"]].concat(), Some("  ~ out: any -> wan"), 1),
+        (iptables, None, 0),
+    ] {
+        let said = gateway.plan(&words);
+        assert_eq!((said.out.lines().nth(1), said.code), (change, code), "{words:?}: {said:?}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use unmasq_flow::Timestamp;
 use unmasq_lab::{Server, client};
 
 use crate::plan_gateway::{Gateway, USUAL, any, v4};
-use crate::support::{PATIENCE, Recording, clients, eventually};
+use crate::support::{PATIENCE, Recording, clients, eventually, text};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
@@ -120,6 +120,24 @@ fn an_element_changed_by_hand_is_a_change_and_apply_mends_it() {
         assert_eq!(gateway.verify(), (0, vec![]), "{change}");
         assert_eq!(gateway.apply(&[])["outcome"], "unchanged", "{change}");
     }
+}
+
+#[test]
+fn a_rules_file_that_is_gone_is_told_and_no_interface_is_guessed() {
+    let gateway = Gateway::build();
+    gateway.apply(&["--out", "wan"]);
+    let file = std::fs::canonicalize(gateway.history.join("rules.nft")).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let watch = gateway.watch();
+    watch.says("the rules of revision 1 cannot be read from");
+    watch.kill();
+    assert!(gateway.node().exec(&["nft", "list", "ruleset"]).unwrap().contains("oifname \"wan\""));
+    let said = gateway.plan(&["verify"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains(text(&file)) && said.err.contains("unmasq plan apply"), "{said:?}");
+    let applied = gateway.apply(&["--out", "wan"]);
+    assert_eq!((&applied["outcome"], &applied["revision"]), (&"applied".into(), &2.into()));
+    assert_eq!(gateway.verify(), (0, vec![]));
 }
 
 #[test]

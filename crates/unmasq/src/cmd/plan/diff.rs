@@ -9,9 +9,11 @@ use unmasq_plan::Plan;
 use unmasq_plan::history::History;
 
 use super::show::{AllocationReport, MoveReport};
-use super::spec::{SpecArgs, in_force, warn};
+use super::spec::{SpecArgs, warn};
 use super::table;
+use super::terms::Terms;
 use crate::failure::Outcome;
+use crate::plan::wanted::Wanted;
 
 /// Show what changes between two revisions, or between the plan in force and what is wanted now
 #[derive(Debug, clap::Args)]
@@ -42,30 +44,21 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
     let wanted = args.spec.wanted()?;
-    let revision = |number: u64| -> anyhow::Result<Plan> {
-        History::open(&wanted.0.history)?
-            .plan(number)
-            .with_context(|| format!("cannot show revision {number}"))
-    };
-    let wants = |former: Option<&Plan>| -> anyhow::Result<Plan> {
-        let (spec, warnings) = wanted.resolve()?;
-        warn(&warnings);
-        wanted.make(&spec, former.filter(|_| !args.renumber))
-    };
     let (before, after) = match args.revisions[..] {
-        [one, other] => (revision(one)?, revision(other)?),
+        [one, other] => (Side::of_revision(&wanted, one)?, Side::of_revision(&wanted, other)?),
         [one] => {
-            let before = revision(one)?;
-            let after = wants(in_force(&wanted)?.as_ref())?;
-            (before, after)
+            let after = Side::of_wanted(&wanted, &Side::in_force(&wanted)?, args.renumber)?;
+            (Side::of_revision(&wanted, one)?, after)
         }
         _ => {
-            let before = in_force(&wanted)?;
-            let after = wants(before.as_ref())?;
-            (before.unwrap_or_default(), after)
+            let before = Side::in_force(&wanted)?;
+            let after = Side::of_wanted(&wanted, &before, args.renumber)?;
+            (before, after)
         }
     };
-    let changes = before.changes_to(&after);
+    let changes = before.plan.changes_to(&after.plan);
+    let terms =
+        before.terms.zip(after.terms).map_or_else(Vec::new, |(before, after)| before.changes_to(&after));
     let mut out = anstream::stdout();
     if args.json {
         let report = json!({
@@ -73,12 +66,55 @@ pub(crate) fn run(args: &Args) -> Outcome {
             "removed": changes.removed.iter().map(AllocationReport::from).collect::<Vec<_>>(),
             "moved": changes.moved.iter().map(MoveReport::from).collect::<Vec<_>>(),
             "unchanged": changes.unchanged,
+            "terms": terms,
         });
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
         writeln!(out, "{}", table::counts(&changes))?;
         table::changes(&mut out, &changes, if args.all { usize::MAX } else { table::MOST_SHOWN })?;
+        for term in &terms {
+            writeln!(out, "  ~ {term}")?;
+        }
     }
-    Ok(ExitCode::from(u8::from(!changes.is_empty())))
+    Ok(ExitCode::from(u8::from(!changes.is_empty() || !terms.is_empty())))
+}
+
+/// One of the two that are compared.
+struct Side {
+    plan: Plan,
+    /// None where nothing was applied yet.
+    terms: Option<Terms>,
+}
+
+impl Side {
+    fn of_revision(wanted: &Wanted, number: u64) -> anyhow::Result<Self> {
+        let history = History::open(&wanted.0.history)?;
+        let plan = history.plan(number).with_context(|| format!("cannot show revision {number}"))?;
+        let terms = Terms::of(&history, history.revision(number)?, &plan)?;
+        Ok(Self { plan, terms: Some(terms) })
+    }
+
+    fn in_force(wanted: &Wanted) -> anyhow::Result<Self> {
+        let directory = &wanted.0.history;
+        let newest = if History::is_in(directory) {
+            History::open(directory)?.newest_readable().map(|newest| newest.number)
+        } else {
+            None
+        };
+        match newest {
+            Some(number) => Self::of_revision(wanted, number),
+            None => Ok(Self { plan: Plan::default(), terms: None }),
+        }
+    }
+
+    /// What is wanted, which leaves those alone who have ports already.
+    fn of_wanted(wanted: &Wanted, former: &Self, renumber: bool) -> anyhow::Result<Self> {
+        let (spec, warnings) = wanted.resolve()?;
+        warn(&warnings);
+        let has_former = former.terms.is_some() && !renumber;
+        let plan = wanted.make(&spec, has_former.then_some(&former.plan))?;
+        let terms = Terms::new(wanted.kernel(), &plan);
+        Ok(Self { plan, terms: Some(terms) })
+    }
 }

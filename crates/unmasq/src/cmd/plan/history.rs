@@ -11,8 +11,10 @@ use unmasq_plan::history::{History, HistoryWriter, Outcome as Became, Revision, 
 use super::show::AllocationReport;
 use super::spec::PlaceArgs;
 use super::table;
+use super::terms::TermChange;
 use crate::config::units::parse_duration;
 use crate::failure::Outcome;
+use crate::plan::kernel::Kernel;
 use crate::plan::moment;
 
 /// List the plans that were applied, show one, check them all, or prune old ones
@@ -83,6 +85,7 @@ fn list(args: &Args, history: &History) -> Outcome {
         "{:>8}  {:<23}  {:<8}  {:>7}  {:>6}  {:<8}  file",
         "revision", "in force since (UTC)", "layout", "clients", "ports", "form"
     )?;
+    let mut before: Option<&Revision> = None;
     for revision in history.revisions() {
         let since = revision.since().wall.to_millis_text().map(|t| t.to_string()).unwrap_or_default();
         let ports = if revision.ports_per_client == 0 {
@@ -98,8 +101,9 @@ fn list(args: &Args, history: &History) -> Outcome {
             revision.clients,
             revision.format.word(),
             revision.file_name(),
-            remarks(history, revision)
+            remarks(history, revision, before)
         )?;
+        before = Some(revision).filter(|revision| revision.was_in_force()).or(before);
     }
     for (index, drift) in history.drifts().iter().enumerate() {
         if index == 0 {
@@ -111,7 +115,8 @@ fn list(args: &Args, history: &History) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn remarks(history: &History, revision: &Revision) -> String {
+/// What is to be known of a revision, and what its columns do not show of its difference from the one before.
+fn remarks(history: &History, revision: &Revision, before: Option<&Revision>) -> String {
     let remarks = [
         (matches!(revision.outcome, Became::Refused), "the kernel refused it"),
         (matches!(revision.outcome, Became::Unknown), "not known whether the kernel took it"),
@@ -120,7 +125,16 @@ fn remarks(history: &History, revision: &Revision) -> String {
         (revision.keeps_flows && revision.settled.is_none(), "flows of the plan before were kept"),
         (history.is_pruned(revision.number), "pruned"),
     ];
-    let said: Vec<&str> = remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text).collect();
+    let mut said: Vec<String> =
+        remarks.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned()).collect();
+    // Where the ranges differ too, `unmasq plan diff` has more to say than there is room for.
+    if let Some(before) = before.filter(|before| before.rows == revision.rows) {
+        let kernels = (Kernel::of(history, before), Kernel::of(history, revision));
+        if let (Ok(before), Ok(after)) = kernels {
+            let change = TermChange::of_out(before.out_interface, after.out_interface);
+            said.extend(change.map(|change| change.to_string()));
+        }
+    }
     if said.is_empty() { String::new() } else { format!("  ({})", said.join("; ")) }
 }
 
@@ -170,7 +184,7 @@ fn one(args: &Args, history: &History, number: u64) -> Outcome {
         out,
         "revision {number}, in force since {}{}",
         revision.since().wall,
-        remarks(history, revision)
+        remarks(history, revision, None)
     )?;
     writeln!(out, "rules in {}\n", history.rules_file(revision).display())?;
     let most = if args.all { usize::MAX } else { table::MOST_SHOWN };

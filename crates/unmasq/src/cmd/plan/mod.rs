@@ -9,6 +9,7 @@ mod rules;
 mod show;
 mod spec;
 mod table;
+mod terms;
 mod verify;
 mod watch;
 

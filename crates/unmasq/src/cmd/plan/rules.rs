@@ -9,7 +9,6 @@ use unmasq_plan::rules::{Header, Iptables};
 
 use super::spec::{SpecArgs, in_force, warn};
 use crate::failure::Outcome;
-use crate::plan::kernel::Kernel;
 
 /// Print the rules, for nft -f or iptables-restore; nothing is touched
 #[derive(Debug, clap::Args)]
@@ -41,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         let printer = Iptables { plan: &plan, out_interface: wanted.0.out_interface.as_deref() };
         printer.file(&Header::Script(php_date()))
     } else {
-        let kernel = Kernel { format: wanted.0.format, out_interface: wanted.0.out_interface.clone() };
+        let kernel = wanted.kernel();
         kernel.rules(&plan, &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
     };
     std::io::stdout().write_all(text.as_bytes())?;

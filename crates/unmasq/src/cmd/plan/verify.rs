@@ -37,7 +37,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.place.open()?;
     let (newest, plan) = current(&history)?;
-    let kernel = Kernel::of(&history, newest);
+    let kernel = Kernel::of(&history, newest)?;
     let mut checked = check::rules(&kernel, &plan);
     let lingering = Lingering::of(&history)?;
     let survey = check::flows(&mut checked, &plan, &lingering.plans, newest.since().wall);

@@ -5,6 +5,7 @@ mod nft;
 
 use std::fs;
 
+use anyhow::Context;
 use unmasq_plan::Plan;
 use unmasq_plan::history::{DriftReason, Format, History, Revision};
 use unmasq_rules::program;
@@ -86,9 +87,10 @@ impl Change {
 }
 
 impl Kernel {
-    /// How the rules of a revision were loaded.
-    pub(crate) fn of(history: &History, revision: &Revision) -> Kernel {
-        Kernel { format: revision.format, out_interface: out_interface_of(history, revision) }
+    /// How the rules of a revision were loaded. Fails if its rules file cannot be read: to take any interface for the one
+    /// of the rules would widen them.
+    pub(crate) fn of(history: &History, revision: &Revision) -> anyhow::Result<Kernel> {
+        Ok(Kernel { format: revision.format, out_interface: out_interface_of(history, revision)? })
     }
 
     /// Reads what is there, in the calling thread's namespace.
@@ -157,11 +159,18 @@ impl Kernel {
 }
 
 /// The interface that the rules of a revision are about, as its rules file says.
-fn out_interface_of(history: &History, revision: &Revision) -> Option<String> {
-    let text = fs::read_to_string(history.rules_file(revision)).ok()?;
+fn out_interface_of(history: &History, revision: &Revision) -> anyhow::Result<Option<String>> {
+    let path = history.rules_file(revision);
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!(
+            "the rules of revision {} cannot be read from {}; `unmasq plan apply` writes them anew, as a revision of its own",
+            revision.number,
+            path.display()
+        )
+    })?;
     let (mark, end) = match revision.format {
         Format::Nft => ("oifname \"", '"'),
         Format::Iptables => (" -o ", ' '),
     };
-    text.split_once(mark).and_then(|(_, rest)| rest.split_once(end)).map(|(name, _)| name.to_owned())
+    Ok(text.split_once(mark).and_then(|(_, rest)| rest.split_once(end)).map(|(name, _)| name.to_owned()))
 }
