@@ -1,7 +1,10 @@
 //! Runs nft and the programs of iptables, without a shell.
 
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind, Seek, Write};
 use std::process::{Command, Stdio};
+
+use rustix::fs::{MemfdFlags, memfd_create};
 
 /// What a program said on standard error is shown up to here.
 const MOST_SHOWN: usize = 600;
@@ -24,7 +27,7 @@ pub enum ProgramError {
         /// The program and its words.
         command: String,
         /// The system's reason.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It ended with a failure.
     #[error("{command} refused: {said}")]
@@ -42,18 +45,17 @@ pub fn run(program: &str, words: &[&str], input: &str) -> Result<String, Program
     let cannot = |source| ProgramError::Run { command: command(), source };
     let spawned = Command::new(program)
         .args(words)
-        .stdin(Stdio::piped())
+        .stdin(whole(input).map_err(cannot)?)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = match spawned {
+    let child = match spawned {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let package = if program == "nft" { "nftables" } else { "iptables" };
             return Err(ProgramError::Missing { program: program.to_owned(), package });
         }
         other => other.map_err(cannot)?,
     };
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(cannot)?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
@@ -61,11 +63,30 @@ pub fn run(program: &str, words: &[&str], input: &str) -> Result<String, Program
         let said = if said.is_empty() { output.status.to_string() } else { said };
         return Err(ProgramError::Refused { command: command(), said });
     }
-    // A program that is content without reading all of it has not refused.
-    if let Err(error) = written
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        return Err(cannot(error));
-    }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A text as a standard input that is whole before the program begins. A pipe takes 64 KiB at once: who is killed while writing the
+/// rest leaves the program with the first part of a ruleset, and the end of what it reads.
+fn whole(text: &str) -> io::Result<Stdio> {
+    let mut file = File::from(memfd_create("ruleset", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(Stdio::from(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_finds_all_of_its_input_there_when_it_begins() {
+        let text = "x".repeat(1 << 20);
+        assert_eq!(
+            run("stat", &["--dereference", "--format", "%s", "/dev/stdin"], &text).unwrap(),
+            "1048576\n"
+        );
+        assert_eq!(run("cat", &[], &text).unwrap(), text);
+        assert_eq!(run("true", &[], &text).unwrap(), "", "it need not read it");
+    }
 }
