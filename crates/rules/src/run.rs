@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::store::{remove, replace};
 /// How long one waits for another to be done.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// So much later than a process its lock is gone.
+/// So much later than a process its socket is closed.
 const AFTER_A_KILL: Duration = Duration::from_secs(1);
 
 /// The folder of what is only true until the machine restarts, `/run/unmasq/rules`.
@@ -69,15 +70,21 @@ impl Run {
         loop {
             match self.try_lock()? {
                 Some(lock) => return Ok(lock),
-                // A test lasts longer than anyone waits. One that was just killed leaves its socket, and its lock a moment later.
+                // A test lasts longer than anyone waits. One that was just killed leaves its socket, and its lock when the programs
+                // that it has started are done.
                 None if asked.elapsed() > PATIENCE
-                    || (asked.elapsed() > AFTER_A_KILL && self.socket().exists()) =>
+                    || (asked.elapsed() > AFTER_A_KILL && self.is_answered()) =>
                 {
                     return Err(RulesError::Busy { path: self.lock_path() });
                 }
                 None => std::thread::sleep(Duration::from_millis(10)),
             }
         }
+    }
+
+    /// Does somebody listen at the socket of a test?
+    fn is_answered(&self) -> bool {
+        UnixStream::connect(self.socket()).is_ok()
     }
 
     /// Takes the right to change rules, if nobody has it.
@@ -209,5 +216,16 @@ mod tests {
         assert!(lock.is_some() && run.try_lock().unwrap().is_none());
         drop(lock);
         assert!(run.try_lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn the_socket_of_a_killed_test_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::new(folder.path());
+        assert!(!run.is_answered());
+        let listener = std::os::unix::net::UnixListener::bind(run.socket()).unwrap();
+        assert!(run.is_answered());
+        drop(listener);
+        assert!(run.socket().exists() && !run.is_answered());
     }
 }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use unmasq_lab::command::guarded;
 use unmasq_lab::{Lab, Node, Running};
 
 use crate::plan_gateway::{Said, run};
-use crate::support::{PROGRAM, eventually, text};
+use crate::support::{PATIENCE, PROGRAM, eventually, text};
 
 /// The machine's own address.
 pub(crate) const OWN: &str = "192.0.2.1";
@@ -135,14 +135,41 @@ impl Machine {
         said
     }
 
-    /// Runs it in a session of its own, as a new login would.
+    /// Runs it in a session of its own, as a new login would: without this one's ancestors, among which is an SSH connection
+    /// where the tests are run over one.
     pub(crate) fn in_new_session(&self, words: &[&str]) -> Said {
+        let answer = self.folder.join("new-session");
+        let _ = fs::remove_file(&answer);
         let mut command = guarded("setsid");
+        command.args([
+            "--fork",
+            "sh",
+            "-c",
+            "\"$@\" >\"$0.out\" 2>\"$0.err\"; echo $? >\"$0\"",
+            text(&answer),
+        ]);
         command
-            .args(["--wait", "ip", "netns", "exec", self.node.name(), PROGRAM, "rules"])
+            .args(["ip", "netns", "exec", self.node.name(), PROGRAM, "rules"])
             .args(words)
             .args(self.place());
-        run(command.current_dir(&self.folder))
+        command.current_dir(&self.folder).env_remove("SSH_CONNECTION").stdin(Stdio::null());
+        assert!(command.status().expect("setsid runs").success());
+        let code = eventually("it has ended", || fs::read_to_string(&answer).ok()?.trim().parse().ok());
+        let said = |what: &str| self.read(&format!("new-session.{what}"));
+        Said { out: said("out"), err: said("err"), code }
+    }
+
+    /// Loads what is committed, when nobody is at work any more: a keeper that has lost its command, and programs that were started
+    /// by one that is dead, come to their end first.
+    pub(crate) fn load_when_free(&self) -> Said {
+        eventually("nobody is at work", || {
+            let said = self.rules(&["load"]);
+            if said.code == 2 && said.err.contains("another `unmasq rules` is at work") {
+                return None;
+            }
+            assert_eq!(said.code, 0, "{said:?}");
+            Some(said)
+        })
     }
 
     /// Starts a test that lasts until it is answered, and waits until its rules are loaded.
@@ -168,9 +195,18 @@ impl Machine {
 
     /// Can the neighbour connect to this TCP port? Refused counts: the packet came through.
     pub(crate) fn reaches(&self, port: u16) -> bool {
+        self.reaches_within(port, PATIENCE)
+    }
+
+    /// Does nothing come of the neighbour's connection to this TCP port?
+    pub(crate) fn keeps_out(&self, port: u16) -> bool {
+        // What is dropped is never answered: a busy machine can only make this say so where it is not.
+        !self.reaches_within(port, Duration::from_millis(300))
+    }
+
+    fn reaches_within(&self, port: u16, patience: Duration) -> bool {
         let address = SocketAddr::new(OWN.parse().expect("an address"), port);
-        let connected =
-            self.neighbour.run(|| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)));
+        let connected = self.neighbour.run(|| std::net::TcpStream::connect_timeout(&address, patience));
         match connected.expect("it enters") {
             Ok(_) => true,
             Err(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -183,35 +219,55 @@ impl Machine {
         let _ = fs::remove_dir_all(self.run_folder());
     }
 
-    /// Sends packets that must be dropped, all the while. Gives how many were sent, and how many came through.
-    pub(crate) fn while_flooded<T>(&self, work: impl FnOnce() -> T) -> (T, u64, u64) {
+    /// Sends packets that must be dropped, all the while; gives how many came through.
+    pub(crate) fn while_flooded<T>(&self, work: impl FnOnce(&Flood) -> T) -> (T, u64) {
         const PORT: u16 = 9;
         let receiver = self.node.run(|| UdpSocket::bind((OWN, PORT))).expect("it enters").expect("a socket");
         receiver.set_nonblocking(true).expect("a setting");
+        let flood = Flood { receiver, sent: AtomicU64::new(0) };
         let sender =
             self.neighbour.run(|| UdpSocket::bind(("192.0.2.2", 0))).expect("it enters").expect("a socket");
         sender.connect((OWN, PORT)).expect("an address");
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
-            let flood = scope.spawn(|| {
-                let mut sent = 0_u64;
+            let sending = scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {
                     // A full queue or a refusal is no matter; the next one follows.
-                    sent += u64::from(sender.send(b"through?").is_ok());
+                    flood.sent.fetch_add(u64::from(sender.send(b"through?").is_ok()), Ordering::Relaxed);
                 }
-                sent
             });
             // Also if the work panics, or the flood would never end.
-            let done = catch_unwind(AssertUnwindSafe(work));
+            let done = catch_unwind(AssertUnwindSafe(|| work(&flood)));
             is_over.store(true, Ordering::Relaxed);
-            let sent = flood.join().expect("it floods");
+            sending.join().expect("it floods");
             let mut came_through = 0;
             let mut buffer = [0; 16];
-            while receiver.recv(&mut buffer).is_ok() {
+            while flood.receiver.recv(&mut buffer).is_ok() {
                 came_through += 1;
             }
-            (done.unwrap_or_else(|panic| resume_unwind(panic)), sent, came_through)
+            (done.unwrap_or_else(|panic| resume_unwind(panic)), came_through)
         })
+    }
+}
+
+/// Packets under way.
+pub(crate) struct Flood {
+    receiver: UdpSocket,
+    sent: AtomicU64,
+}
+
+impl Flood {
+    /// Waits until so many more have been sent.
+    pub(crate) fn goes_on(&self, packets: u64) {
+        let before = self.sent.load(Ordering::Relaxed);
+        eventually("the flood goes on", || {
+            (self.sent.load(Ordering::Relaxed) - before >= packets).then_some(())
+        });
+    }
+
+    /// Waits until one has come through.
+    pub(crate) fn comes_through(&self) {
+        eventually("a packet comes through", || self.receiver.peek(&mut [0; 16]).ok());
     }
 }
 
@@ -221,12 +277,28 @@ pub(crate) fn children(pid: u32) -> Vec<Pid> {
     list.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
-/// SIGKILL for a process and those that it has started.
+/// SIGKILL for a process and those that it has started, as at one moment: none of them does anything about another's end.
 pub(crate) fn kill_all(running: &Running) {
+    let command = i32::try_from(running.id()).ok().and_then(Pid::from_raw).expect("a process");
+    freeze(command);
     let keepers = children(running.id());
-    // What is gone already needs no signal.
-    let _ = running.signal(Signal::KILL);
-    for keeper in keepers {
-        let _ = kill_process(keeper, Signal::KILL);
+    for keeper in &keepers {
+        freeze(*keeper);
     }
+    for process in keepers.into_iter().chain([command]) {
+        // What is gone already needs no signal.
+        let _ = kill_process(process, Signal::KILL);
+    }
+}
+
+/// Stops a process, and waits until it stands still or has ended.
+fn freeze(process: Pid) {
+    if kill_process(process, Signal::STOP).is_err() {
+        return;
+    }
+    eventually("the process stands still", || {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        state.is_none_or(|state| matches!(state, 'T' | 'Z' | 'X')).then_some(())
+    });
 }

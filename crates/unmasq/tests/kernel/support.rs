@@ -11,7 +11,7 @@ use unmasq_lab::command::guarded;
 use unmasq_lab::{Conversation, Lab, Running};
 
 /// Everything here happens within milliseconds; the machine may be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_unmasq");
 
@@ -150,6 +150,20 @@ pub(crate) fn text(path: &Path) -> &str {
 
 pub(crate) fn now() -> String {
     Timestamp::now().to_string()
+}
+
+/// The lines of JSON that a program writes into a file: the whole ones, as another may be half written.
+pub(crate) fn json_lines(file: &Path) -> Vec<Value> {
+    let text = std::fs::read(file).unwrap_or_default();
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(&[][..], |end| &text[..end]);
+    whole
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            serde_json::from_slice(line)
+                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
+        })
+        .collect()
 }
 
 /// Waits until it gives a value.
