@@ -192,15 +192,20 @@ fn a_test_whose_command_is_gone_before_its_turn_is_none() {
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     let mut command = machine.command(&["test", "--for", "10m", &new]);
     let mut test = Running::start(command.stdout(Stdio::null())).unwrap();
-    let keepers =
-        eventually("the keeper is there", || Some(children(test.id())).filter(|keepers| !keepers.is_empty()));
+    // Before it there are programs that try the ruleset.
+    let keeper = eventually("the keeper is there", || {
+        children(test.id()).into_iter().find(|child| {
+            let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            line.ends_with(b"\0keeper\0")
+        })
+    });
     // Until it has been told what to do; were it not, it would do nothing either.
     std::thread::sleep(Duration::from_millis(300));
     test.signal(Signal::KILL).unwrap();
     test.wait(PATIENCE).unwrap();
     drop(lock);
     eventually("the keeper has ended", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", keepers[0])).unwrap_or_default();
+        let stat = std::fs::read_to_string(format!("/proc/{keeper}/stat")).unwrap_or_default();
         (stat.is_empty() || stat.contains(") Z ")).then_some(())
     });
     assert_eq!(machine.status()["last_test"], Value::Null, "there was none");
