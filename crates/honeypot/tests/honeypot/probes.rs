@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use unmasq_honeypot::client::{Client, Offer};
 use unmasq_honeypot::profile::{Moduli, Profile};
@@ -13,13 +13,13 @@ use unmasq_honeypot::server::Setup;
 use unmasq_ssh::wire::Write as _;
 use unmasq_ssh::{KexInit, frame};
 
-use crate::server::{Server, setup};
+use crate::server::{PATIENCE, Server, setup};
 use crate::sshd::Sshd;
 
-/// How long nothing has to come until a server is taken to be waiting.
+/// How long sshd has to be silent, when as much has come as from ours, until it is taken to be waiting.
 const SILENCE: Duration = Duration::from_millis(600);
-/// How long something is waited for that the other server has said, too.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How often ours is asked whether it waits.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How an exchange ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,26 +47,91 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Reads until the end, or until there is silence after enough has come.
-fn read(stream: &mut TcpStream, mut is_enough: impl FnMut(&[u8]) -> bool) -> Ending {
-    let mut buffer = [0; 16384];
-    let mut enough = is_enough(&[]);
-    loop {
-        stream.set_read_timeout(Some(if enough { SILENCE } else { PATIENCE })).unwrap();
-        match stream.read(&mut buffer) {
-            Ok(0) => return Ending::Closes,
-            Ok(length) => enough = is_enough(&buffer[..length]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Ending::Waits;
-            }
-            Err(_) => return Ending::Resets,
-        }
-    }
+/// Who is probed. Ours says itself when it has answered; sshd is asked for as much.
+#[derive(Clone, Copy)]
+enum Whom<'a> {
+    Ours(&'a Server),
+    Sshd(SocketAddr, &'a Course),
 }
 
-/// Has as much come as from the other server, which has been asked first?
-fn is_as_much(packets: usize, other: Option<&Answer>) -> bool {
-    other.is_none_or(|other| packets >= other.packets.len() && other.ending == Ending::Waits)
+/// What ours has made of a probe.
+struct Course {
+    answer: Answer,
+    /// The packets that had come after each part that was sent.
+    after: Vec<usize>,
+}
+
+/// A connection to one of them.
+struct Line<'a> {
+    whom: Whom<'a>,
+    stream: TcpStream,
+    sent: usize,
+    got: usize,
+    /// The packets that had come after each part.
+    after: Vec<usize>,
+}
+
+impl<'a> Line<'a> {
+    fn open(whom: Whom<'a>) -> Self {
+        let address = match whom {
+            Whom::Ours(server) => server.address,
+            Whom::Sshd(address, _) => address,
+        };
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { whom, stream, sent: 0, got: 0, after: Vec::new() }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        // What it does not take because it has closed already, it does not answer either.
+        if self.stream.write_all(bytes).is_ok() {
+            self.sent += bytes.len();
+        }
+    }
+
+    /// Takes what a part is answered with; how it ends, if it does, or is to be taken to, because nothing follows. Nothing more is
+    /// sent to one that is closing: whether that still arrived would decide how it closes.
+    ///
+    /// `take` is given the bytes, and tells how many packets have come.
+    fn answered(&mut self, is_last: bool, take: &mut dyn FnMut(&[u8]) -> usize) -> Option<Ending> {
+        let (own, began) = (self.stream.local_addr().unwrap(), Instant::now());
+        let mut buffer = [0; 16384];
+        let mut packets = take(&[]);
+        let ending = loop {
+            let (has_all, wait) = match self.whom {
+                Whom::Ours(server) => (server.waits_for(own, self.sent, self.got), LOOK),
+                Whom::Sshd(_, ours) if ours.after.len() > self.after.len() + 1 => {
+                    (packets >= ours.after[self.after.len()], PATIENCE)
+                }
+                Whom::Sshd(_, ours) if ours.answer.ending == Ending::Waits => {
+                    let has_all = packets >= ours.answer.packets.len();
+                    (false, if has_all { SILENCE } else { PATIENCE })
+                }
+                Whom::Sshd(..) => (false, PATIENCE),
+            };
+            if has_all {
+                break None;
+            }
+            self.stream.set_read_timeout(Some(wait)).unwrap();
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break Some(Ending::Closes),
+                Ok(length) => {
+                    self.got += length;
+                    packets = take(&buffer[..length]);
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    if matches!(self.whom, Whom::Sshd(..)) {
+                        break Some(Ending::Waits);
+                    }
+                    assert!(began.elapsed() < PATIENCE, "ours neither waits nor ends");
+                }
+                Err(_) => break Some(Ending::Resets),
+            }
+        };
+        self.after.push(packets);
+        ending.or(is_last.then_some(Ending::Waits))
+    }
 }
 
 /// What differs between two connections to the same server is made the same: cookies, groups.
@@ -94,63 +159,60 @@ fn packets(bytes: &[u8]) -> (Vec<Vec<u8>>, &[u8]) {
     (packets, text)
 }
 
-/// Sends chunks in clear text, a little apart.
-fn clear(address: SocketAddr, chunks: &[Vec<u8>], other: Option<&Answer>) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    for chunk in chunks {
-        // A server that has closed already takes no more.
-        if stream.write_all(chunk).is_err() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(60));
-    }
+/// Sends chunks in clear text, each when the one before has been answered.
+fn clear(whom: Whom<'_>, chunks: &[Vec<u8>]) -> Course {
+    let mut line = Line::open(whom);
     let mut bytes = Vec::new();
-    let ending = read(&mut stream, |more| {
+    let mut take = |more: &[u8]| {
         bytes.extend_from_slice(more);
-        is_as_much(packets(&bytes).0.len(), other)
+        packets(&bytes).0.len()
+    };
+    let ending = chunks.iter().enumerate().find_map(|(nth, chunk)| {
+        line.send(chunk);
+        line.answered(nth + 1 == chunks.len(), &mut take)
     });
     let (packets, text) = packets(&bytes);
-    Answer { packets, text: text.to_vec(), ending }
+    let answer = Answer { packets, text: text.to_vec(), ending: ending.expect("a probe has a part") };
+    Course { answer, after: line.after }
 }
 
-/// Sends payloads under keys.
-fn sealed(address: SocketAddr, payloads: &[Vec<u8>], other: Option<&Answer>) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+/// Sends payloads under keys, likewise.
+fn sealed(whom: Whom<'_>, payloads: &[Vec<u8>]) -> Course {
+    let mut line = Line::open(whom);
     let mut client = Client::new(Offer::default());
     let mut packets = Vec::new();
     while !client.is_ready() {
-        stream.write_all(client.output()).unwrap();
+        line.send(client.output());
         client.sent(client.output().len());
         let mut buffer = [0; 16384];
-        let length = stream.read(&mut buffer).unwrap();
+        let length = line.stream.read(&mut buffer).unwrap();
         assert!(length > 0, "closed in the key exchange");
+        line.got += length;
         client.receive(&buffer[..length]);
         while let Some(payload) = client.next().unwrap() {
             packets.push(payload);
         }
     }
-    for payload in payloads {
+    let ending = payloads.iter().enumerate().find_map(|(nth, payload)| {
         // Nothing stands for bytes that are no packet.
         if payload.is_empty() {
-            let _ = stream.write_all(&[0x55; 64]);
+            line.send(&[0x55; 64]);
         } else {
             client.send(payload).unwrap();
         }
-        // A server that has closed already takes no more.
-        let _ = stream.write_all(client.output());
+        line.send(client.output());
         client.sent(client.output().len());
-    }
-    let ending = read(&mut stream, |more| {
-        client.receive(more);
-        while let Ok(Some(payload)) = client.next() {
-            packets.push(payload);
-        }
-        is_as_much(packets.len(), other)
+        let mut take = |more: &[u8]| {
+            client.receive(more);
+            while let Ok(Some(payload)) = client.next() {
+                packets.push(payload);
+            }
+            packets.len()
+        };
+        line.answered(nth + 1 == payloads.len(), &mut take)
     });
-    Answer { packets, text: Vec::new(), ending }
+    let answer = Answer { packets, text: Vec::new(), ending: ending.expect("a probe has a part") };
+    Course { answer, after: line.after }
 }
 
 /// Our server with the real one's host keys and primes.
@@ -161,20 +223,18 @@ fn like(sshd: &Sshd) -> Server {
 }
 
 /// Asks both servers and compares.
-fn compare(
-    probes: &[(String, Vec<Vec<u8>>)],
-    ask: impl Fn(SocketAddr, &[Vec<u8>], Option<&Answer>) -> Answer + Sync,
-) {
+fn compare(probes: &[(String, Vec<Vec<u8>>)], ask: impl Fn(Whom<'_>, &[Vec<u8>]) -> Course + Sync) {
     let sshd = Sshd::start();
     let ours = like(&sshd);
     let differences: Vec<String> = std::thread::scope(|scope| {
         let asked: Vec<_> = probes
             .iter()
             .map(|(name, probe)| {
-                let (ask, sshd, ours) = (&ask, sshd.address, ours.address);
+                let (ask, sshd, ours) = (&ask, sshd.address, &ours);
                 scope.spawn(move || {
-                    let ours = ask(ours, probe, None);
-                    let theirs = ask(sshd, probe, Some(&ours));
+                    let ours = ask(Whom::Ours(ours), probe);
+                    let theirs = ask(Whom::Sshd(sshd, &ours), probe).answer;
+                    let ours = ours.answer;
                     (theirs != ours).then(|| format!("{name}\n  sshd {theirs:?}\n  ours {ours:?}"))
                 })
             })

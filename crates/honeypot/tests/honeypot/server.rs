@@ -1,14 +1,18 @@
 //! A small server: a thread a connection, blocking.
 
+use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use unmasq_honeypot::hostkey::{HostKeys, KeyKind};
 use unmasq_honeypot::profile::Profile;
 use unmasq_honeypot::server::{Attempt, Connection, Delay, End, Happening, Limits, Peer, Setup};
+
+/// A connection ends within milliseconds of what ends it; the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How a connection went.
 pub(crate) struct Report {
@@ -17,10 +21,23 @@ pub(crate) struct Report {
     pub(crate) end: End,
 }
 
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    received: usize,
+    sent: usize,
+    /// All of it has been taken and answered, and nothing is to be done until there is more.
+    is_waiting: bool,
+}
+
+/// By the client's end.
+type Connections = Arc<Mutex<HashMap<SocketAddr, Progress>>>;
+
 /// A server on a port of its own.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    reports: Receiver<Report>,
+    reports: Mutex<Receiver<Report>>,
+    connections: Connections,
 }
 
 /// Host keys of all kinds, made once.
@@ -31,10 +48,10 @@ pub(crate) fn keys() -> HostKeys {
     KEYS.clone()
 }
 
-/// With that profile, and no delays.
+/// With that profile, no delays, and patience with a busy machine.
 pub(crate) fn setup(profile: Profile) -> Setup {
     let limits = Limits {
-        grace: Duration::from_secs(60),
+        grace: Duration::from_secs(3600),
         attempts: 6,
         bytes: 1 << 20,
         delay: Delay::Fixed(Duration::ZERO),
@@ -48,29 +65,48 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (sender, reports) = channel();
         let setup = Arc::new(setup);
+        let connections = Connections::default();
+        let all = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (setup, sender) = (setup.clone(), sender.clone());
-                std::thread::spawn(move || serve(stream.unwrap(), setup, &sender));
+                let (setup, sender, all) = (setup.clone(), sender.clone(), Arc::clone(&all));
+                std::thread::spawn(move || serve(stream.unwrap(), setup, &all, &sender));
             }
         });
-        Self { address, reports }
+        Self { address, reports: Mutex::new(reports), connections }
+    }
+
+    /// Has it taken and answered all that this client has sent, and does it wait for more? The client has got what was said
+    /// if that are as many bytes.
+    pub(crate) fn waits_for(&self, client: SocketAddr, sent: usize, got: usize) -> bool {
+        let connections = self.connections.lock().unwrap();
+        connections
+            .get(&client)
+            .is_some_and(|progress| progress.is_waiting && (progress.received, progress.sent) == (sent, got))
     }
 
     /// The next connection that has ended.
     pub(crate) fn report(&self) -> Report {
-        self.reports.recv_timeout(Duration::from_secs(30)).unwrap()
+        self.reports.lock().unwrap().recv_timeout(PATIENCE).unwrap()
     }
 }
 
-fn serve(mut stream: TcpStream, setup: Arc<Setup>, reports: &Sender<Report>) {
+fn serve(mut stream: TcpStream, setup: Arc<Setup>, connections: &Connections, reports: &Sender<Report>) {
+    let client = stream.peer_addr().unwrap();
+    let progress = |change: &dyn Fn(&mut Progress)| {
+        change(connections.lock().unwrap().entry(client).or_default());
+    };
+    progress(&|progress| *progress = Progress::default());
     let mut connection = Connection::new(setup, Instant::now());
     let mut attempts = Vec::new();
     let mut buffer = vec![0; 32 * 1024];
     loop {
         while !connection.output().is_empty() {
             match stream.write(connection.output()) {
-                Ok(sent) => connection.sent(sent),
+                Ok(sent) => {
+                    connection.sent(sent);
+                    progress(&|progress| progress.sent += sent);
+                }
                 Err(_) => connection.sent(connection.output().len()),
             }
         }
@@ -91,7 +127,13 @@ fn serve(mut stream: TcpStream, setup: Arc<Setup>, reports: &Sender<Report>) {
         }
         let left = connection.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         stream.set_read_timeout(left.map(|left| left.max(Duration::from_millis(1)))).unwrap();
-        match stream.read(&mut buffer) {
+        progress(&|progress| progress.is_waiting = true);
+        let read = stream.read(&mut buffer);
+        progress(&|progress| {
+            progress.is_waiting = false;
+            progress.received += read.as_ref().map_or(0, |length| *length);
+        });
+        match read {
             Ok(0) => connection.end_of_input(Instant::now()),
             Ok(length) => connection.receive(&buffer[..length], Instant::now()),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

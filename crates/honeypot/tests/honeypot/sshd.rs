@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use unmasq_honeypot::hostkey::{HostKey, HostKeys};
@@ -17,6 +17,9 @@ pub(crate) struct Sshd {
     folder: TempDir,
 }
 
+/// Starting takes some milliseconds; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// As its files are named here.
 const KINDS: [&str; 3] = ["rsa", "ecdsa", "ed25519"];
 
@@ -26,12 +29,12 @@ impl Sshd {
         let folder = tempfile::tempdir().unwrap();
         // sshd wants the folder that its service makes.
         fs::create_dir_all("/run/sshd").unwrap();
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
-        let mut config = format!(
-            "ListenAddress 127.0.0.1:{port}\nPidFile none\nMaxStartups 200\nKbdInteractiveAuthentication no\n\
+        assert!(Path::new("/usr/sbin/sshd").exists(), "sshd is not installed: run scripts/setup test");
+        // Nobody who is slow is sent away: a busy machine is no probe.
+        let mut config = "PidFile none\nMaxStartups 200\nLoginGraceTime 0\nKbdInteractiveAuthentication no\n\
              UsePAM yes\nX11Forwarding yes\nPrintMotd no\nAcceptEnv LANG LC_*\n\
              Subsystem sftp /usr/lib/openssh/sftp-server\n"
-        );
+            .to_owned();
         for kind in KINDS {
             let file = folder.path().join(kind);
             let status =
@@ -39,25 +42,26 @@ impl Sshd {
             assert!(status.unwrap().success());
             writeln!(config, "HostKey {}", file.display()).unwrap();
         }
-        let file = folder.path().join("config");
-        fs::write(&file, config).unwrap();
-        assert!(Path::new("/usr/sbin/sshd").exists(), "sshd is not installed: run scripts/setup test");
-        let child = Command::new("/usr/sbin/sshd")
-            .args(["-D", "-e", "-f"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let sshd = Self { address, child, folder };
-        for _ in 0..200 {
-            if TcpStream::connect(address).is_ok() {
-                return sshd;
+        loop {
+            let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            let said = folder.path().join("said");
+            let mut child = listening(&folder.path().join("config"), &config, address, &said);
+            let began = Instant::now();
+            loop {
+                if fs::read_to_string(&said).unwrap().contains("Server listening on 127.0.0.1") {
+                    return Self { address, child, folder };
+                }
+                if child.try_wait().unwrap().is_some() {
+                    break;
+                }
+                assert!(began.elapsed() < PATIENCE, "sshd does not listen");
+                std::thread::sleep(Duration::from_millis(20));
             }
-            std::thread::sleep(Duration::from_millis(50));
+            // Another process has taken the port in the meantime; whatever else is wrong will not be mended by another one.
+            let said = fs::read_to_string(&said).unwrap();
+            assert!(said.contains("Address already in use"), "{said}");
         }
-        panic!("sshd does not listen");
     }
 
     /// Its host keys.
@@ -67,6 +71,18 @@ impl Sshd {
             .map(|kind| HostKey::parse(&fs::read_to_string(self.folder.path().join(kind)).unwrap()).unwrap())
             .collect()
     }
+}
+
+/// Starts it. What it says goes into a file: only that tells its port from one that another process has.
+fn listening(file: &Path, config: &str, address: SocketAddr, said: &Path) -> Child {
+    fs::write(file, format!("ListenAddress {address}\n{config}")).unwrap();
+    Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .stderr(fs::File::create(said).unwrap())
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Sshd {
