@@ -19,9 +19,7 @@ use serde_json::Value;
 use unmasq_lab::command::{guarded, output};
 use unmasq_lab::{Lab, Network, Node, Plan, Running};
 
-use crate::support::{PROGRAM, eventually, text};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{PATIENCE, PROGRAM, eventually, json_lines, text};
 
 /// The network, with the pieces loaded at the gateway and sshd behind it.
 struct Place {
@@ -106,7 +104,8 @@ impl Place {
         let to = if is_v6 { format!("ssh://[{to}]") } else { format!("ssh://{to}") };
         let family = if is_v6 { &["-6"][..] } else { &[] };
         // It does not guess: that is not an error here.
-        let _ = command.args(family).args(["-l", "root", "-p", "wrong", "-t", "1", "-I", &to]).output();
+        command.args(family).args(["-l", "root", "-p", "wrong", "-t", "1", "-I", &to]);
+        let _ = command.current_dir(self.lab.scratch()).output();
     }
 
     /// A connection of OpenSSH's, which is refused; what it said.
@@ -115,9 +114,10 @@ impl Place {
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
             "BatchMode=yes",
-            "ConnectTimeout=10",
+            "ConnectTimeout=60",
         ];
         let mut command = self.network.clients[client].command("ssh");
+        command.args(["-F", "none"]);
         for option in options {
             command.args(["-o", option]);
         }
@@ -141,12 +141,16 @@ impl Place {
     }
 }
 
-/// A real sshd that refuses every password.
+/// A real sshd that takes no password.
 fn sshd(lab: &Lab, node: &Node) -> Running {
     let (key, config) = (lab.scratch().join("key"), lab.scratch().join("sshd_config"));
     output(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", text(&key)]), "")
         .expect("a key");
-    let lines = format!("HostKey {}\nPidFile none\nUsePAM no\nUseDNS no\nMaxStartups 100\n", text(&key));
+    // Nor any key, such as one that the machine's own root may come in with.
+    let lines = format!(
+        "HostKey {}\nAuthorizedKeysFile none\nPidFile none\nUsePAM no\nUseDNS no\nMaxStartups 100\n",
+        text(&key)
+    );
     fs::write(&config, lines).expect("its configuration");
     // Where sshd separates its privileges.
     fs::create_dir_all("/run/sshd").expect("a folder");
@@ -263,10 +267,7 @@ fn a_sensor_writes_the_events_of_what_passes() {
     });
     place.ssh(0, false);
     place.hydra(1, true);
-    let read = || -> Vec<Value> {
-        let lines = fs::read_to_string(&events).unwrap_or_default();
-        lines.lines().map(|line| serde_json::from_str(line).expect("whole lines of JSON")).collect()
-    };
+    let read = || json_lines(&events);
     let of = |all: &[Value], software: &str| -> Vec<Value> {
         let has = |event: &&Value| {
             event["ssh"]["client"]["software_version"].as_str().is_some_and(|s| s.starts_with(software))
@@ -284,8 +285,7 @@ fn a_sensor_writes_the_events_of_what_passes() {
     place.ssh(1, true);
     eventually("it is told there", || (!of(&read(), "OpenSSH").is_empty()).then_some(()));
     assert!(sense.stop(PATIENCE).unwrap().success());
-    let first = fs::read_to_string(place.folder().join("eve.json.1")).unwrap();
-    let first: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = json_lines(&place.folder().join("eve.json.1"));
     let event = &of(&first, "OpenSSH")[0];
     assert_eq!(event["src_ip"], place.network.client(0).to_string());
     assert_eq!(event["dest_port"], 22);
@@ -338,17 +338,17 @@ fn doms_flags_follow_a_file_through_rotation_and_half_lines_in_the_background() 
     let mut second = place.start(&[&words[..], &own].concat(), "second");
     assert_eq!(second.wait(PATIENCE).unwrap().code(), Some(2), "{}", place.said("second"));
     assert!(place.said("second").contains(text(&state)), "{}", place.said("second"));
-    let told = fs::read_to_string(&log).unwrap();
-    assert!(
-        told.contains(" DOM INFO Diverted: 203.0.113.10 is diverted: its SSH client is libssh_0.9\n"),
-        "{told}"
-    );
+    let told = eventually("it is told", || {
+        let told = fs::read_to_string(&log).ok()?;
+        let wanted = " DOM INFO Diverted: 203.0.113.10 is diverted: its SSH client is libssh_0.9\n";
+        told.contains(wanted).then_some(told)
+    });
     assert!(!told.contains("203.0.113.11"), "{told}");
-    let listed = Command::new(PROGRAM)
-        .args(["watch", "bans", "list", "--json", "--control", text(&control)])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&listed.stdout).lines().count(), 4);
+    eventually("all are listed", || {
+        let mut command = Command::new(PROGRAM);
+        let listed = command.args(["watch", "bans", "list", "--json", "--control", text(&control)]).output();
+        (String::from_utf8_lossy(&listed.unwrap().stdout).lines().count() == 4).then_some(())
+    });
     // Its own process is the one whose command line has the state's folder.
     let pid = eventually("the process in the background", || {
         fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
