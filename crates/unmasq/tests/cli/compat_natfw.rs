@@ -1,10 +1,11 @@
 //! `unmasq compat natfw` beside a portal: what it writes, when it writes nothing, and what can be asked of it later.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 use tempfile::TempDir;
 
 use crate::portal::Server;
@@ -249,8 +250,11 @@ fn what_goes_wrong_before_the_rules_are_complete_touches_nothing() {
     ] {
         untouched(&gateway.ask(&server, &write), message);
     }
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-    gateway.configure(&format!("http://{free}/api.php"));
+    // Bound and not listening: nobody is there, and nobody else can be.
+    let held = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&held, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+    let closed = SocketAddr::try_from(getsockname(&held).unwrap()).unwrap();
+    gateway.configure(&format!("http://{closed}/api.php"));
     let configured = [&["--config", "config.php", "--public", "192.0.2.1"], &write[..]].concat();
     untouched(&gateway.natfw(&configured), "connection refused");
     fs::remove_file(gateway.path("config.php")).unwrap();
