@@ -16,8 +16,10 @@ fn plan(layout: Layout, public: &str, network: &str) -> Plan {
     spec.make(None).unwrap().with_protocols(unmasq_plan::ProtocolSet::TCP_UDP)
 }
 
-fn restore(node: &Node, program: &str, text: &str, is_test: bool) {
+fn restore(lab: &Lab, node: &Node, program: &str, text: &str, is_test: bool) {
     let mut command = Command::new("ip");
+    // iptables-legacy waits for its lock, which is the machine's otherwise, as long as it takes.
+    command.env("XTABLES_LOCKFILE", lab.scratch().join("xtables.lock"));
     command.args(["netns", "exec", node.name(), program]);
     if is_test {
         command.arg("--test");
@@ -46,8 +48,8 @@ fn what_is_printed_is_loaded_and_what_is_saved_is_read() {
             let node = lab.node(&format!("g{number}{place}")).unwrap();
             let file = Iptables { plan, out_interface: Some("wan") }.file(header);
             let program = format!("{family}-restore");
-            restore(&node, &program, &file, true);
-            restore(&node, &program, &file, false);
+            restore(&lab, &node, &program, &file, true);
+            restore(&lab, &node, &program, &file, false);
             for flags in [&[][..], &["-c"][..]] {
                 let program = format!("{family}-save");
                 let words: Vec<&str> = [program.as_str()].into_iter().chain(flags.iter().copied()).collect();
@@ -66,5 +68,5 @@ fn sixty_five_thousand_clients_are_taken() {
     let plan = plan(Layout::Even, "203.0.113.0/28", "10.8.0.0/16");
     assert_eq!(plan.allocations.len(), 65_533);
     let file = Iptables { plan: &plan, out_interface: None }.file(&Header::Unmasq("now".into()));
-    restore(&node, "iptables-restore", &file, true);
+    restore(&lab, &node, "iptables-restore", &file, true);
 }

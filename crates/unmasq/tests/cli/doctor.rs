@@ -147,7 +147,7 @@ fn the_firewall_is_read_in_the_namespace() {
     assert_eq!(verdict(&answer, "forward-ipv4"), "warn");
     node.set("net.ipv4.ip_forward", "1").unwrap();
     assert_eq!(verdict(&json(&doctor(&node, &["--json"])), "forward-ipv4"), "ok");
-    // Its lock is the machine's otherwise, and who does not get it at once is refused.
+    // Its lock is the machine's otherwise, and it waits for it as long as it takes.
     let lock = format!("XTABLES_LOCKFILE={}", lab.scratch().join("xtables.lock").display());
     let rule = ["-t", "nat", "-A", "POSTROUTING", "-j", "MASQUERADE"];
     node.exec(&[&["env", &lock, "iptables-legacy"][..], &rule].concat()).unwrap();
