@@ -131,9 +131,9 @@ fn an_emptied_file_that_has_grown_past_the_place_is_noticed_by_its_head() {
 fn a_file_that_is_gone_is_told_and_the_next_is_read_from_its_beginning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
-    append(&path, "1\n2\n");
-    // Older than the place, and read before it.
+    // Older than the place: written to before it.
     append(&folder.path().join("a.log.7"), "0\n");
+    append(&path, "1\n2\n");
     let mut reader = follow(&path, Start::Head);
     assert_eq!(reader.messages(2), ["1", "2"]);
     let position = reader.position();
