@@ -45,9 +45,6 @@ const HEAD_BYTES: usize = 256;
 /// Looked at this often even if inotify says nothing: network file systems have none, and neither has what is not there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The clock of file times can be this much behind the wall clock: one tick of the kernel's, at most 10 ms.
-const TICK_NANOS: i64 = 10_000_000;
-
 /// The file that is read.
 struct Current {
     file: File,
@@ -123,7 +120,7 @@ impl Followed {
 
     fn start_head(&mut self) {
         // Should the file come only later, and be renamed before it is seen: what is written from now on is new.
-        let written = Timestamp::now().as_nanos() - TICK_NANOS;
+        let written = file_clock_nanos() - 1;
         self.sought = Some(FilePosition { path: self.path.clone(), written, ..FilePosition::default() });
         match File::open(&self.path).and_then(|file| Current::new(file, Vec::new())) {
             Ok(current) => {
@@ -526,6 +523,13 @@ fn hash(head: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(head);
     hasher.finish()
+}
+
+/// What the clock of file times shows: the kernel moves it on with its ticks, so that it is behind the wall clock by a few
+/// milliseconds, and by more on a virtual processor that was not run for a while.
+fn file_clock_nanos() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec)
 }
 
 /// The place after the last line end among the first `size` bytes.
