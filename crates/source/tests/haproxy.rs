@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use unmasq_entry::format::Context;
 use unmasq_entry::saved::{SavedEntry, SavedValue};
@@ -28,22 +29,26 @@ impl Drop for Haproxy {
     }
 }
 
-/// A proxy on a free port that logs to `target`, and its port.
+/// A proxy that logs to `target`, and its port.
 fn haproxy(folder: &Path, global: &str, target: &str) -> (Haproxy, u16) {
-    // Free a moment ago; HAProxy says so if another took it.
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    // Handed over as its standard input: a port that was let go could be another's by the time that HAProxy binds it.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
     let file = folder.join("haproxy.cfg");
     let config = format!(
         "global\n    {global}\n    log {target} local0 info\n    maxconn 100\n\
-         defaults\n    mode tcp\n    log global\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n    \
+         defaults\n    mode tcp\n    log global\n    retries 0\n    timeout connect 2s\n    timeout client 5s\n    timeout server 5s\n    \
          log-format \"%ci:%cp [%t] %ft %b[%bi:%bp]/%s %Tw/%Tc/%Tt %B %ts\"\n\
-         listen shown\n    bind 127.0.0.1:{port}\n    server none 127.0.0.1:1\n"
+         listen shown\n    bind fd@0\n    server none 127.0.0.1:1\n"
     );
     fs::write(&file, config).expect("written");
     let child = Command::new("/usr/sbin/haproxy")
         .arg("-db")
         .arg("-f")
         .arg(&file)
+        // Its log has the local time, without a zone.
+        .env("TZ", "UTC")
+        .stdin(OwnedFd::from(listener))
         .stdout(Stdio::null())
         .stderr(fs::File::create(folder.join("haproxy.err")).expect("a file"))
         .process_group(0)
@@ -59,22 +64,13 @@ fn log_of_a_connection(
     proxy: &mut Haproxy,
     port: u16,
 ) -> (SavedEntry, String) {
-    let limit = Instant::now() + Duration::from_secs(30);
-    let mut stream = loop {
-        match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(stream) => break stream,
-            Err(e) => {
-                let said = || fs::read_to_string(folder.join("haproxy.err")).unwrap_or_default();
-                assert!(proxy.0.try_wait().expect("a child").is_none(), "haproxy ended: {}", said());
-                assert!(Instant::now() < limit, "{e}: {}", said());
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-    };
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listened before HAProxy ran");
     let client = stream.local_addr().expect("connected").to_string();
     // There is no server, so that the proxy closes.
     let _ = stream.write_all(b"x");
     let _ = stream.read(&mut [0; 1]);
+    let said = fs::read_to_string(folder.join("haproxy.err")).unwrap_or_default();
+    assert!(proxy.0.try_wait().expect("a child").is_none(), "haproxy ended: {said}");
     loop {
         let entry = reader.wait().expect("sockets have no end");
         if message(&entry).starts_with(&format!("{client} [")) {
