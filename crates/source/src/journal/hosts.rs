@@ -30,8 +30,9 @@ type Groups = BTreeMap<String, BTreeSet<PathBuf>>;
 /// A file that cannot be opened yet is tried again this often: it is being made.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A file that cannot be opened for so long is damaged.
-const YOUNG: Duration = Duration::from_secs(5);
+/// A file that cannot be opened for so long is damaged. Who makes one waits for the disk three times before it can be opened,
+/// each of which takes seconds on a busy disk.
+const YOUNG: Duration = Duration::from_secs(60);
 
 /// The journals in a folder, each host's for itself.
 pub struct Hosts {
