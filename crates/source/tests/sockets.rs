@@ -5,13 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::time::Instant;
 
 use unmasq_entry::format::Context;
 use unmasq_entry::saved::SavedValue;
 use unmasq_flow::Timestamp;
 use unmasq_source::{Address, Datagrams, Source, SourceError, Streams, listen};
 
-use crate::support::{Reader, message, text};
+use crate::support::{PATIENCE, Reader, message, text};
 
 const FIELDS: [&str; 4] = ["PRIORITY", "SYSLOG_IDENTIFIER", "_HOSTNAME", "MESSAGE"];
 
@@ -80,8 +81,9 @@ fn what_the_kernel_drops_is_counted() {
         sender.send_to(&datagram, to).unwrap();
     }
     let mut got = 0;
-    let limit = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while got + reader.source.counts().lost < 5000 && std::time::Instant::now() < limit {
+    // The kernel is asked once a second.
+    let limit = Instant::now() + PATIENCE;
+    while got + reader.source.counts().lost < 5000 && Instant::now() < limit {
         got += reader.now().len() as u64;
     }
     assert!(got > 0 && got < 5000, "{got} came");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use unmasq_source::{Source as _, Start};
 
-use crate::support::{follow, message};
+use crate::support::{PATIENCE, follow, message};
 
 /// Set for the process that reads: what it reads, and where it writes.
 const READER: &str = "UNMASQ_TEST_FOLLOW";
@@ -77,7 +77,7 @@ fn seen(folder: &Path) -> Vec<u64> {
 }
 
 fn wait_for_line(folder: &Path, line: u64) {
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + PATIENCE;
     while seen(folder).last() != Some(&line) && Instant::now() < limit {
         std::thread::sleep(Duration::from_millis(20));
     }

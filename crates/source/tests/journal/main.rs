@@ -21,7 +21,7 @@ use unmasq_source::journal::{Journal, Options};
 use unmasq_source::{Read, Source, Start};
 
 /// Longer than any of this takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn open(folder: &Path, start: Start, follow: bool) -> Journal {
     let place = Where::Directory(folder.to_owned());

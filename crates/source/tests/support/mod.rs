@@ -10,7 +10,7 @@ use unmasq_entry::{Entry, Fields};
 use unmasq_source::{Followed, Once, Position, Read, Source, Start};
 
 /// Longer than a busy machine needs.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A source, and the fields that are wanted of it.
 pub(crate) struct Reader<S: ?Sized = dyn Source> {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::{Message, News, Outbox};
 
-/// Everything here happens within a second or two; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Everything here happens within a second or two; the machine may be busy, and its disk slow to sync.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn message(id: &str) -> Message {
     Message {
