@@ -1,17 +1,15 @@
 //! A sendmail-like program: the message on its standard input, the outcome by its exit status.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
-use std::{io, thread};
 
-use crossbeam_channel::{Receiver, bounded};
-use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::MailError;
@@ -20,10 +18,10 @@ use super::transport::{Delivery, Unreachable};
 
 /// How long the program may take.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long its last words may take once it has ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
-/// What is kept of what it says.
+/// Bytes that are kept of what it says.
 const MOST_WORDS: usize = 2000;
+/// What a pipe of Linux holds (pipe(7)).
+const PIPE_BYTES: usize = 64 << 10;
 
 /// A program such as sendmail, msmtp or nullmailer's, run for each mail. No shell is involved. It must take the
 /// recipients from the message (`-t`).
@@ -73,6 +71,7 @@ impl Sendmail {
         let failed = |error: io::Error| format!("cannot run {program}: {error}");
         let (output, for_output) = io::pipe().map_err(failed)?;
         let for_errors = for_output.try_clone().map_err(failed)?;
+        let mut words = Words::new(output).map_err(failed)?;
         let child = Command::new(program)
             .args(&self.argv[1..])
             .stdin(input(body).map_err(failed)?)
@@ -82,40 +81,89 @@ impl Sendmail {
             .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let (words, is_silent) = listen(output);
-        let status = self.wait(child).map_err(failed)?;
-        // What it left behind may go on to hold the pipe; nobody waits for that.
-        let _ = is_silent.recv_timeout(LAST_WORDS);
-        let words = words.lock().clone();
+        let status = self.wait(child, &mut words).map_err(failed)?;
+        let words = words.end();
         match status {
             Some(status) => Ok((status, words)),
             None => Err(format!("{program} took longer than {:?} and was killed: {words}", self.patience)),
         }
     }
 
-    /// Its status; none if it was killed for taking too long.
-    fn wait(&self, mut child: Child) -> io::Result<Option<ExitStatus>> {
+    /// Its status, when all that it said is heard; none if it was killed for taking too long.
+    fn wait(&self, mut child: Child, words: &mut Words) -> io::Result<Option<ExitStatus>> {
         let pid = Pid::from_child(&child);
         let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
         let until = Instant::now() + self.patience;
         loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(Some(status));
+            // In this order: what a process has said that has ended is in the pipe.
+            let status = child.try_wait()?;
+            words.hear()?;
+            if status.is_some() {
+                return Ok(status);
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 // The group may be gone by now.
                 let _ = kill_process_group(pid, Signal::KILL);
                 child.wait()?;
+                words.hear()?;
                 return Ok(None);
             }
-            let mut ended = [PollFd::new(&descriptor, PollFlags::IN)];
+            let mut awaited = vec![PollFd::new(&descriptor, PollFlags::IN)];
+            awaited.extend(words.output.as_ref().map(|output| PollFd::new(output, PollFlags::IN)));
             let limit = Timespec::try_from(left).map_err(io::Error::other)?;
-            match poll(&mut ended, Some(&limit)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            match poll(&mut awaited, Some(&limit)) {
+                Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// The beginning of what a program says.
+struct Words {
+    /// None at its end: all who could say something have ended.
+    output: Option<io::PipeReader>,
+    heard: Vec<u8>,
+}
+
+impl Words {
+    fn new(output: io::PipeReader) -> io::Result<Self> {
+        fcntl_setfl(&output, OFlags::NONBLOCK)?;
+        Ok(Self { output: Some(output), heard: Vec::new() })
+    }
+
+    /// Takes what is there, without waiting.
+    fn hear(&mut self) -> io::Result<()> {
+        let mut part = [0; 4096];
+        // What a pipe holds, and no more: who never ceases to speak is not to hold us up.
+        for _ in 0..PIPE_BYTES / part.len() {
+            let Some(output) = &mut self.output else { break };
+            match output.read(&mut part) {
+                Ok(0) => self.output = None,
+                Ok(length) => {
+                    let room = MOST_WORDS - self.heard.len();
+                    self.heard.extend_from_slice(&part[..length.min(room)]);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// As text.
+    fn end(self) -> String {
+        // What the program left behind may say more: nobody waits for that, and it is not to die of a pipe without a
+        // reader. Should the thread not start, it does.
+        if let Some(mut output) = self.output
+            && fcntl_setfl(&output, OFlags::empty()).is_ok()
+        {
+            let hear = move || io::copy(&mut output, &mut io::sink());
+            let _ = thread::Builder::new().name("mail-output".to_owned()).spawn(hear);
+        }
+        String::from_utf8_lossy(&self.heard).into_owned()
     }
 }
 
@@ -130,24 +178,4 @@ fn input(body: &[u8]) -> io::Result<Stdio> {
     }
     file.rewind()?;
     Ok(file.into())
-}
-
-/// Reads what it says until the end, and keeps the beginning. The receiver is disconnected at the end.
-fn listen(mut output: io::PipeReader) -> (Arc<Mutex<String>>, Receiver<()>) {
-    let words = Arc::new(Mutex::new(String::new()));
-    let (speaking, is_silent) = bounded(0);
-    let heard = Arc::clone(&words);
-    let listen = move || {
-        let mut part = [0; 1024];
-        while let Ok(length @ 1..) = output.read(&mut part) {
-            let mut heard = heard.lock();
-            if heard.len() < MOST_WORDS {
-                heard.push_str(&String::from_utf8_lossy(&part[..length]));
-            }
-        }
-        drop(speaking);
-    };
-    // Without it the program is told that nobody listens, which is no reason to keep a mail back.
-    let _ = thread::Builder::new().name("mail-output".to_owned()).spawn(listen);
-    (words, is_silent)
 }

@@ -98,6 +98,38 @@ fn a_program_that_hangs_is_killed_with_what_it_started() {
 }
 
 #[test]
+fn what_a_program_leaves_behind_is_not_waited_for_and_may_go_on_speaking() {
+    let folder = tempfile::tempdir().unwrap();
+    let behind = "(while [ ! -e go ]; do sleep 0.05; done; echo late; echo later && touch survived) &";
+    let script = format!("cd \"$(dirname \"$0\")\"; echo first >&2; {behind} echo last; exit 75");
+    let sendmail = sendmail(&program(folder.path(), &script), &[]);
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    outbox.queue(&message("1")).unwrap();
+    let reason = news(&outbox, |news| match news {
+        News::Delayed { reason } => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.ends_with(": first\nlast"), "{reason}");
+    fs::write(folder.path().join("go"), "").unwrap();
+    eventually("it lives on", || folder.path().join("survived").exists().then_some(()));
+}
+
+#[test]
+fn a_program_that_says_too_much_is_heard_in_part_and_not_held_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "yes | head -c 1000000; exit 75";
+    let sendmail = sendmail(&program(folder.path(), script), &[]);
+    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    outbox.queue(&message("1")).unwrap();
+    let reason = news(&outbox, |news| match news {
+        News::Delayed { reason } => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.contains("75") && reason.ends_with("y\ny"), "{reason}");
+    assert!(reason.len() < 2200, "{} bytes", reason.len());
+}
+
+#[test]
 fn a_program_that_is_not_there_delays_and_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let sendmail = Sendmail::new(["/nonexistent/sendmail", "-t"]);
