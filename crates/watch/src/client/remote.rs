@@ -148,6 +148,15 @@ pub struct RemoteBook {
     thread: Option<JoinHandle<()>>,
 }
 
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// For the answer to a question.
+    patience: Duration,
+    /// For a word of a recorder that has something to answer.
+    silence: Duration,
+}
+
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
@@ -188,9 +197,17 @@ impl RemoteBook {
         identity: Option<&Identity>,
         patience: Duration,
     ) -> Result<Self, RemoteError> {
+        Self::connect_within(place, identity, Limits { patience, silence: worker::SILENCE })
+    }
+
+    fn connect_within(
+        place: Place,
+        identity: Option<&Identity>,
+        limits: Limits,
+    ) -> Result<Self, RemoteError> {
         let opener = Opener::new(&place, identity)?;
         let shared = Arc::new(Shared::new()?);
-        let worker = worker::Worker::new(Arc::clone(&shared), opener, patience);
+        let worker = worker::Worker::new(Arc::clone(&shared), opener, limits);
         let thread = thread::Builder::new().name("book".to_owned()).spawn(move || worker.run())?;
         Ok(Self { shared, place, thread: Some(thread) })
     }

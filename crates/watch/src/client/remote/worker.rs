@@ -12,7 +12,7 @@ use unmasq_control::{Ask, Reply, Request};
 use unmasq_flow::Flow;
 
 use super::link::{LONGEST_LINE, Link, Opener};
-use super::{Answered, Found, Shared, Standing, Unanswered, settle, signal};
+use super::{Answered, Found, Limits, Shared, Standing, Unanswered, settle, signal};
 
 /// The first wait before another attempt; doubled each time,
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -20,7 +20,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// A recorder that says nothing for this long to a question that it was sent is not there any more, whatever TCP still
 /// hopes for. It may take half a second to catch up with the kernel.
-const SILENCE: Duration = Duration::from_secs(2);
+pub(super) const SILENCE: Duration = Duration::from_secs(2);
 /// Flows kept of one reply.
 const MOST_FLOWS: usize = 1000;
 
@@ -40,7 +40,7 @@ struct Question {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     opener: Opener,
-    patience: Duration,
+    limits: Limits,
     link: Option<Link>,
     /// Sent ones first, in the order of their replies.
     questions: VecDeque<Question>,
@@ -55,12 +55,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, opener: Opener, patience: Duration) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, opener: Opener, limits: Limits) -> Self {
         let (opened_in, opened) = bounded(1);
         Self {
             shared,
             opener,
-            patience,
+            limits,
             link: None,
             questions: VecDeque::new(),
             received: Vec::new(),
@@ -111,7 +111,7 @@ impl Worker {
     /// Takes what the engine asks; false when it is to stop.
     fn take_questions(&mut self) -> bool {
         let mut state = self.shared.state.lock();
-        let until = Instant::now() + self.patience;
+        let until = Instant::now() + self.limits.patience;
         self.questions.extend(state.questions.drain(..).map(|(id, ask)| Question {
             id,
             ask,
@@ -265,7 +265,7 @@ impl Worker {
     /// From when on the recorder counts as silent; none if it has nothing to answer.
     fn silent_from(&self) -> Option<Instant> {
         let oldest = self.questions.front()?.sent?;
-        Some(oldest.max(self.heard) + SILENCE)
+        Some(oldest.max(self.heard) + self.limits.silence)
     }
 
     /// Answers what has waited for too long, and gives up a recorder that has fallen silent.
@@ -295,7 +295,8 @@ impl Worker {
 pub(super) fn fuzz(bytes: &[u8]) {
     // Without descriptors there is nothing to be tried.
     let Ok(shared) = Shared::new() else { return };
-    let mut worker = Worker::new(Arc::new(shared), Opener::Unix("/".into()), SILENCE);
+    let limits = Limits { patience: SILENCE, silence: SILENCE };
+    let mut worker = Worker::new(Arc::new(shared), Opener::Unix("/".into()), limits);
     for id in 0..3 {
         worker.shared.state.lock().questions.push_back((id, Ask::Status));
     }
