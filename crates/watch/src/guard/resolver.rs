@@ -106,6 +106,7 @@ mod tests {
     #[test]
     fn the_system_knows_localhost() {
         assert!(system("localhost").unwrap().iter().all(IpAddr::is_loopback));
-        assert!(system("no-such-host.invalid").is_err());
+        // No name server is asked about it, so that the answer is the machine's own.
+        assert!(system("no host").is_err());
     }
 }
