@@ -15,6 +15,9 @@ const DIRECTORY: &str = "UNMASQ_TEST_STATE";
 /// How often that process was killed before.
 const KILLS: &str = "UNMASQ_TEST_KILLS";
 const ENTRIES: u64 = 15_000;
+/// Commits by which a process that is to be killed may outrun the signal: on a busy machine, it would have finished before
+/// the thread that sends it runs.
+const LEAD: u64 = 300;
 
 /// Another process of this test program, in which that test runs.
 fn start(test: &str, directory: &Path, kills: u64) -> Child {
@@ -47,9 +50,9 @@ fn victim() {
     let mut run = Run::open(&directory());
     let committed = Arc::new(AtomicU64::new(0));
     // The signal comes some time after so many commits, whatever the other threads are doing then.
-    let seen = committed.clone();
+    let (seen, wanted) = (committed.clone(), scatter(kills) % 40);
     std::thread::spawn(move || {
-        while seen.load(Ordering::Relaxed) < scatter(kills) % 40 {
+        while seen.load(Ordering::Relaxed) < wanted {
             std::hint::spin_loop();
         }
         for _ in 0..scatter(kills + 1000) % 20_000 {
@@ -58,7 +61,11 @@ fn victim() {
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
     });
     run.go(ENTRIES, || {
-        committed.fetch_add(1, Ordering::Relaxed);
+        if committed.fetch_add(1, Ordering::Relaxed) >= wanted + LEAD {
+            loop {
+                std::thread::park();
+            }
+        }
     });
     say("finished");
     // The end of the process is as sudden as a signal.
