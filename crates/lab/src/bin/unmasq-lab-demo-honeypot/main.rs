@@ -118,17 +118,21 @@ fn show(program: &Path, lab: Lab) -> Result<(), Box<dyn Error>> {
         let (refused, seen) = (refused(sshd)?, sshd.told("Connection from")?.len());
         // The user was there once.
         let seen = seen.saturating_sub(usize::from(server == 1));
-        let tried = attempts(&json)?;
-        let trapped = tried.iter().filter(|line| line["dest_ip"] == public(server).to_string()).count();
+        if server > 1 && refused > 0 {
+            return Err(format!("server {server}: the attacker was not diverted").into());
+        }
+        // What the honeypot refused is written a moment later.
+        let (at, mut trapped) = (public(server).to_string(), 0);
+        wait("attempts at this server in the honeypot's file", || {
+            trapped = attempts(&json)?.iter().filter(|line| line["dest_ip"] == at).count();
+            Ok(trapped > 0)
+        })?;
         let connections = if seen == 1 { "connection" } else { "connections" };
         println!(
             "   hydra ssh://{}: {seen} {connections} and {refused} passwords at the real sshd, \
              {trapped:>2} passwords in the honeypot",
             public(server)
         );
-        if trapped == 0 || (server > 1 && refused > 0) {
-            return Err(format!("server {server}: the attacker was not diverted").into());
-        }
     }
 
     println!("   Its first banner was enough.");

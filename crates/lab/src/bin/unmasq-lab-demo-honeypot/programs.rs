@@ -13,8 +13,8 @@ use unmasq_lab::{Node, Running};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// How long a program may take to be ready, or to do something small.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a program may take to be ready, or to do something small: on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A real sshd on a server. Nothing of ours is there.
 pub(crate) struct Sshd {
@@ -72,13 +72,14 @@ pub(crate) fn keygen(path: &Path) -> Result<()> {
 /// Logs in with OpenSSH and a key, and says what the other side answers.
 pub(crate) fn log_in(from: &Node, key: &Path, server: Ipv4Addr) -> Result<String> {
     let mut command = from.command("ssh");
-    command.args(["-i"]).arg(key).args([
+    // Whatever this machine's own configuration of ssh says.
+    command.args(["-F", "none", "-i"]).arg(key).args([
         "-oBatchMode=yes",
         "-oStrictHostKeyChecking=no",
         "-oUserKnownHostsFile=/dev/null",
         "-oLogLevel=ERROR",
         "-oIdentitiesOnly=yes",
-        "-oConnectTimeout=10",
+        "-oConnectTimeout=60",
     ]);
     let output = command.arg(format!("root@{server}")).arg("echo I am the real one").output()?;
     if !output.status.success() {

@@ -13,8 +13,8 @@ use unmasq_flow::Timestamp;
 use unmasq_lab::command::guarded;
 use unmasq_lab::{Conversation, Running};
 
-/// How long the recorder may take to be ready, and to leave.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the recorder may take to be ready, to show what it recorded, and to leave: on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running `unmasq record`.
 pub(crate) struct Recorder {
