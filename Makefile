@@ -11,6 +11,9 @@ CARGO ?= cargo
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 60
 
+# A slow or broken download is tried again so often.
+export CARGO_NET_RETRY ?= 10
+
 # rustup's place: a shell that was open before the installation does not have it yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
@@ -95,5 +98,5 @@ clean: ## all that was built
 $(PYTHON_ENV)/ready-%: scripts/python-%.txt
 	@scripts/setup python
 	python3 -m venv $(PYTHON_ENV)
-	$(PYTHON_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(PYTHON_ENV)/bin/pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 -r $<
 	touch $@
