@@ -5,7 +5,7 @@
 //! and the flow is given as it is. So memory holds the flows that were alive at the end of an hour and pass the filter.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -171,15 +171,16 @@ struct Temporary(PathBuf);
 impl Temporary {
     fn new() -> Result<(Self, File), LedgerError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("unmasq-hour-{}-{number}.run", std::process::id()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(LedgerError::io("create", &path))?;
-        Ok((Self(path), file))
+        loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("unmasq-hour-{}-{number}.run", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => return Ok((Self(path), file)),
+                // Of a process of this number that was killed; in a container each has the same.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(LedgerError::io("create", &path)(error)),
+            }
+        }
     }
 }
 
@@ -221,4 +222,21 @@ fn scan_merged(
         Err(error) => return Err(error.into()),
     }
     Ok(scan_each(&files, filter, damage, each))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_of_the_same_number_left_is_in_nobodys_way() {
+        let (first, _) = Temporary::new().unwrap();
+        let number: u64 = first.0.to_str().unwrap().rsplit(['-', '.']).nth(1).unwrap().parse().unwrap();
+        let left = first.0.with_file_name(format!("unmasq-hour-{}-{}.run", std::process::id(), number + 1));
+        std::fs::write(&left, "a run").unwrap();
+        let (next, _) = Temporary::new().unwrap();
+        assert_ne!(next.0, left);
+        assert_eq!(std::fs::read(&left).unwrap(), b"a run");
+        std::fs::remove_file(left).unwrap();
+    }
 }
