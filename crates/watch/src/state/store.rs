@@ -5,9 +5,11 @@ use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use unmasq_flow::Timestamp;
 
 use super::change::{Change, append};
@@ -23,6 +25,8 @@ const LOG_TO_SNAPSHOT: u64 = 2;
 const OPEN_BYTES: usize = 16 << 20;
 /// Time between two attempts at a snapshot, where the first failed.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long another holder of the directory may take to leave.
+const LEAVING: Duration = Duration::from_secs(3);
 
 /// The saved side of the state.
 #[derive(Debug)]
@@ -53,7 +57,7 @@ impl Store {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(StateError::io("create the directory", directory))?;
-        let lock = lock(directory)?;
+        let lock = lock(directory, LEAVING)?;
         let mut found = recover::read(directory, limits)?;
         found.tidy()?;
         let generation = found.generation + 1;
@@ -215,13 +219,21 @@ impl Store {
     }
 }
 
-fn lock(directory: &Path) -> Result<File, StateError> {
+/// Locks the directory. A process that was killed is followed by its programs: one that was about to be run holds the lock
+/// until it is.
+pub(super) fn lock(directory: &Path, patience: Duration) -> Result<File, StateError> {
     let path = directory.join("lock");
     let file = File::create(&path).map_err(StateError::io("create", &path))?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StateError::Locked { directory: directory.to_owned() }),
-        Err(error) => Err(StateError::io("lock", &path)(error.into())),
+    let until = Instant::now() + patience;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+            Err(Errno::WOULDBLOCK) => {
+                return Err(StateError::Locked { directory: directory.to_owned() });
+            }
+            Err(error) => return Err(StateError::io("lock", &path)(error.into())),
+        }
     }
 }
 

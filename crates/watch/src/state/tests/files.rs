@@ -6,6 +6,7 @@ use super::*;
 use crate::state::frame::{HEADER, Kind};
 use crate::state::keeper::{generations, path};
 use crate::state::recover::{Found, read};
+use crate::state::store::lock;
 
 /// A directory with one log of transactions, each of which raises a counter once; `synced` is what each says of the one
 /// before. Ends of the transactions.
@@ -192,6 +193,16 @@ fn a_directory_has_one_owner() {
     assert!(matches!(State::open(directory.path(), Limits::default()), Err(StateError::Locked { .. })));
     drop(state);
     State::open(directory.path(), Limits::default()).unwrap();
+}
+
+#[test]
+fn an_owner_that_leaves_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (state, _) = State::open(directory.path(), Limits::default()).unwrap();
+    assert!(matches!(lock(directory.path(), Duration::ZERO), Err(StateError::Locked { .. })));
+    std::thread::spawn(move || drop(state));
+    // For as long as a busy machine takes to run that thread.
+    lock(directory.path(), Duration::from_secs(120)).unwrap();
 }
 
 proptest::proptest! {
