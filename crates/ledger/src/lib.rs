@@ -27,7 +27,8 @@
 //! use unmasq_flow::{Bound, Endpoint, Flow, Origin, Period, Protocol, Timestamp};
 //! use unmasq_ledger::{Ledger, Query, Writer, WriterOptions};
 //!
-//! # let directory = std::env::temp_dir().join(format!("unmasq-doc-{}", std::process::id()));
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # let directory = folder.path().join("ledger");
 //! let (mut writer, _recovery) = Writer::open(&directory, "gw1", WriterOptions::default())?;
 //! let server = Endpoint::v4([198, 51, 100, 7], 443);
 //! let (client, masked) = (Endpoint::v4([10, 0, 0, 2], 47244), Endpoint::v4([203, 0, 113, 1], 61002));
@@ -42,7 +43,6 @@
 //! assert_eq!(found.hits[0].flow.client, client);
 //! assert!(!found.coverage[0].1.is_complete(), "nobody said that the stream was complete then");
 //! # writer.finish()?;
-//! # std::fs::remove_dir_all(&directory).ok();
 //! # Ok::<(), unmasq_ledger::LedgerError>(())
 //! ```
 

@@ -16,7 +16,8 @@
 //! use unmasq_watch::counters::{CategoryId, Key};
 //! use unmasq_watch::state::{Limits, State};
 //!
-//! # let directory = std::env::temp_dir().join(format!("unmasq-state-{}", std::process::id()));
+//! # let folder = tempfile::tempdir().expect("a folder");
+//! # let directory = folder.path().join("state");
 //! let now = Timestamp::from_seconds(1_795_251_448);
 //! let (mut state, recovered) = State::open(&directory, Limits::default())?;
 //! assert_eq!(recovered.position::<u64>("journal")?, None);
@@ -29,8 +30,6 @@
 //! assert_eq!(recovered.position::<u64>("journal")?, Some(17));
 //! state.bind_categories(&["sshd"]);
 //! assert_eq!(state.raise(CategoryId(0), &Key::text("203.0.113.7"), None, now), 2);
-//! # drop(state);
-//! # std::fs::remove_dir_all(&directory).ok();
 //! # Ok::<(), unmasq_watch::state::StateError>(())
 //! ```
 
