@@ -212,7 +212,7 @@ s.send(b'STATUS=well\\nREADY=1')
 time.sleep(1000)";
         let mut command = guarded("python3");
         let service =
-            Running::start_service(command.args(["-c", say]), lab.scratch(), Duration::from_secs(30));
+            Running::start_service(command.args(["-c", say]), lab.scratch(), Duration::from_secs(60));
         assert!(service.unwrap().ended().unwrap().is_none());
     }
 

@@ -17,8 +17,8 @@ use crate::{Lab, LabError, Running};
 
 const PROGRAM: &str = "/lib/systemd/systemd-journald";
 
-/// Starting takes some milliseconds; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Starting takes some milliseconds; the machine may be very busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Numbers them: each has a folder and a machine id of its own.
 static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -51,8 +51,13 @@ impl Lab {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let _turn = take_turn()?;
         clean_stale()?;
-        let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let lock = LockFile::wait(&lock_path(&id))?;
+        let (id, lock) = loop {
+            let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            // A process of another PID namespace can have the same id, and a lab that lives.
+            if let Some(lock) = LockFile::try_new(&lock_path(&id))? {
+                break (id, lock);
+            }
+        };
         let scratch = scratch_path(&id);
         fs::create_dir_all(&scratch).doing(|| format!("making {}", scratch.display()))?;
         Ok(Self(Arc::new(Inner { id, scratch, _lock: lock })))

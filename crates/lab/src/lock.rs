@@ -14,6 +14,13 @@ use crate::error::Doing;
 /// not.
 pub(crate) const LOCKS: &str = "/run/unmasq-lab";
 
+/// What becomes of a lock whose file is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfMissing {
+    Make,
+    Fail,
+}
+
 /// A file that this process has locked. Dropped, it is removed and unlocked; the kernel unlocks it when the
 /// process dies by any cause, and then the file stays to tell of it.
 #[derive(Debug)]
@@ -26,25 +33,37 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Waits for the lock on a file, made if missing.
     pub(crate) fn wait(path: &Path) -> Result<Self, LabError> {
-        let locked = Self::lock(path, FlockOperation::LockExclusive);
+        let locked = Self::lock(path, IfMissing::Make, FlockOperation::LockExclusive);
         locked.doing(|| format!("locking {} (the lab needs root)", path.display()))
     }
 
-    /// Locks a file if it exists and nobody else has it.
-    pub(crate) fn take_over(path: &Path) -> Option<Self> {
-        path.exists().then(|| Self::lock(path, FlockOperation::NonBlockingLockExclusive).ok()).flatten()
+    /// Locks a file, made if missing, if nobody else has it.
+    pub(crate) fn try_new(path: &Path) -> Result<Option<Self>, LabError> {
+        match Self::lock(path, IfMissing::Make, FlockOperation::NonBlockingLockExclusive) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            other => other.map(Some).doing(|| format!("locking {} (the lab needs root)", path.display())),
+        }
     }
 
-    fn lock(path: &Path, how: FlockOperation) -> io::Result<Self> {
+    /// Locks a file if it exists and nobody else has it. A file whose holder removes it meanwhile is not made anew: who looks
+    /// whether it has gone would find it again.
+    pub(crate) fn take_over(path: &Path) -> Option<Self> {
+        Self::lock(path, IfMissing::Fail, FlockOperation::NonBlockingLockExclusive).ok()
+    }
+
+    fn lock(path: &Path, if_missing: IfMissing, how: FlockOperation) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).truncate(false).create(if_missing == IfMissing::Make);
         loop {
-            if let Some(folder) = path.parent() {
+            if let Some(folder) = path.parent().filter(|_| if_missing == IfMissing::Make) {
                 fs::create_dir_all(folder)?;
             }
-            let file = match OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)
-            {
+            let file = match options.open(path) {
                 Ok(file) => file,
                 // The last holder removed the folder just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound && if_missing == IfMissing::Make => {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             flock(&file, how)?;

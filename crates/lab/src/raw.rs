@@ -116,7 +116,7 @@ mod tests {
             let ear = Ear::open(&network.servers, protocol).unwrap();
             begin(&network.clients[0], protocol, own, Ipv4Addr::new(198, 51, 100, 7)).unwrap();
             let port = if protocol == Protocol::GRE { 0 } else { PORT };
-            assert_eq!(ear.next(Duration::from_secs(10)).unwrap(), (own, port), "{protocol}");
+            assert_eq!(ear.next(Duration::from_secs(60)).unwrap(), (own, port), "{protocol}");
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::{LabError, Network, Server, client};
 
 /// How long a server may take to see a client.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One conversation, as both ends know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use unmasq_flow::Protocol;
 use unmasq_lab::{Blast, Lab, Network, Plan, Range, Rule, Server, client};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn any(port: u16) -> SocketAddr {
     ([0, 0, 0, 0], port).into()
