@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use unmasq_flow::Timestamp;
 
 use super::HistoryError;
@@ -19,6 +19,9 @@ use super::rows::{self, Content, LONGEST};
 use crate::plan::{Allocation, Plan, apart};
 
 /// Writes a history. There is one at a time.
+///
+/// Programs that are started while it is open hold the history, too: one that outlives a writer that was killed may still be
+/// loading that writer's rules into the kernel, over those of the next.
 #[derive(Debug)]
 pub struct HistoryWriter {
     directory: PathBuf,
@@ -77,6 +80,8 @@ impl HistoryWriter {
             Err(Errno::WOULDBLOCK) => return Err(HistoryError::Locked { path: directory.to_owned() }),
             other => other.map_err(|e| HistoryError::io("locking", &lock_path)(e.into()))?,
         }
+        fcntl_setfd(&lock, FdFlags::empty())
+            .map_err(|e| HistoryError::io("sharing", &lock_path)(e.into()))?;
         let path = index::path(directory);
         if !path.exists() {
             replace(&path, &index::header())?;

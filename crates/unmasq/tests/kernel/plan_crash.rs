@@ -1,15 +1,19 @@
 //! `unmasq plan apply`, killed at any moment: what is left is known, and the next one mends it.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::Signal;
 use unmasq_flow::Timestamp;
 use unmasq_lab::random::Random;
 use unmasq_lab::{Running, Server, client};
 
-use crate::plan_gateway::{Gateway, any, v4};
+use crate::plan_gateway::{Gateway, HeldNft, any, run, v4};
 use crate::support::{PATIENCE, clients};
 
 /// How often it is killed.
@@ -23,6 +27,11 @@ fn plan(n: usize) -> Vec<String> {
         "--network {client}/32 --public 203.0.113.1 --ports 2000-2099 --growth 0 --renumber --format {format}"
     );
     words.split(' ').map(str::to_owned).collect()
+}
+
+fn apply(gateway: &Gateway, n: usize) -> Command {
+    let words = [vec!["apply".to_owned(), "--json".to_owned()], plan(n)].concat();
+    gateway.command(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// Which client the kernel gives ports to, by whichever rules it asks first.
@@ -40,9 +49,15 @@ fn an_apply_that_is_killed_leaves_a_history_that_names_no_wrong_client_alone() {
     let seed = std::env::var("UNMASQ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     eprintln!("UNMASQ_SEED={seed}");
     let mut random = Random::new(seed);
-    let apply = |n: usize| [vec!["apply".to_owned(), "--json".to_owned()], plan(n)].concat();
-    let words = |flags: &[String]| gateway.command(&flags.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(words(&apply(0)).status().unwrap().success());
+    // How long one takes that is not killed; the first makes the history, too.
+    let whole = |n: usize| {
+        let began = Instant::now();
+        let done = run(&mut apply(&gateway, n));
+        assert_eq!(done.code, 0, "{done:?}");
+        began.elapsed()
+    };
+    whole(1);
+    let mut usual = whole(0);
     let mut asked: Vec<(SocketAddr, String, Timestamp)> = Vec::new();
     let mut cut = 0;
     for n in 1..=KILLS as usize {
@@ -54,13 +69,15 @@ fn an_apply_that_is_killed_leaves_a_history_that_names_no_wrong_client_alone() {
             .filter(|(_, own)| before.contains(&own.to_string()))
             .map(|(place, own)| (own, client::tcp(place, any(own), server.address()).unwrap()))
             .collect();
-        let mut running = Running::start(words(&apply(n)).stdout(std::process::Stdio::null())).unwrap();
-        thread::sleep(Duration::from_micros(random.below(90_000)));
+        let mut running = Running::start(apply(&gateway, n).stdout(std::process::Stdio::null())).unwrap();
+        thread::sleep(Duration::from_micros(random.below(usual.as_micros() as u64)));
         if running.ended().unwrap().is_none() {
             running.signal(Signal::KILL).unwrap();
             running.wait(PATIENCE).unwrap();
             cut += 1;
         }
+        // A program that it had started can outlive it.
+        gateway.await_unlocked();
         // The history can be read, and nothing in it is wrong.
         gateway.audit();
         let now = loaded(&gateway);
@@ -87,10 +104,9 @@ fn an_apply_that_is_killed_leaves_a_history_that_names_no_wrong_client_alone() {
         gateway.node().exec(&["conntrack", "-F"]).unwrap();
         if n % 2 == 0 {
             // The next one that is not killed makes it whole.
-            let done = crate::plan_gateway::run(&mut words(&apply(n)));
-            assert_eq!(done.code, 0, "{done:?}");
+            usual = whole(n);
             assert_eq!(gateway.verify(), (0, vec![]));
-            assert_eq!(crate::plan_gateway::run(&mut words(&apply(n))).json()["outcome"], "unchanged");
+            assert_eq!(run(&mut apply(&gateway, n)).json()["outcome"], "unchanged");
         }
     }
     assert!(cut > KILLS / 4, "{cut} of {KILLS} were killed before their end");
@@ -102,4 +118,24 @@ fn an_apply_that_is_killed_leaves_a_history_that_names_no_wrong_client_alone() {
         unknown += usize::from(code == 3);
     }
     eprintln!("{cut} of {KILLS} killed, {unknown} answers name both");
+}
+
+#[test]
+fn nobody_applies_while_a_program_of_a_killed_apply_still_loads_its_rules() {
+    let gateway = Gateway::build();
+    assert_eq!(run(&mut apply(&gateway, 0)).code, 0);
+    let nft = HeldNft::new(&gateway, "-f");
+    let mut killed = nft.used_by(apply(&gateway, 1));
+    let killed = Running::start(killed.stdout(std::process::Stdio::null())).unwrap();
+    nft.await_held();
+    killed.signal(Signal::KILL).unwrap();
+    drop(killed);
+    let lock = File::open(gateway.history.join("lock")).unwrap();
+    let locked = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+    assert_eq!(locked, Err(Errno::WOULDBLOCK), "nft will load rules that the next one would not know of");
+    nft.release();
+    gateway.await_unlocked();
+    assert_eq!(loaded(&gateway), ["192.168.102.2"]);
+    assert_eq!(run(&mut apply(&gateway, 0)).code, 0);
+    assert_eq!((loaded(&gateway), gateway.verify()), (vec!["192.168.101.2".to_owned()], (0, vec![])));
 }

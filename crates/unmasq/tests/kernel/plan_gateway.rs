@@ -8,6 +8,7 @@
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -129,6 +130,12 @@ impl Gateway {
         self.plan(&["history", "--json"]).json()
     }
 
+    /// Waits until nobody writes the history any more, nor a program that a killed writer had started.
+    pub(crate) fn await_unlocked(&self) {
+        let lock = std::fs::File::open(self.history.join("lock")).expect("the lock of the history");
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("it is to be had");
+    }
+
     /// Nothing is wrong with what the history holds.
     pub(crate) fn audit(&self) {
         let said = self.plan(&["history", "--audit"]);
@@ -147,10 +154,15 @@ impl Gateway {
 
     /// `unmasq plan watch`, which looks once a second; its messages go to a file.
     pub(crate) fn watch(&self) -> Watch {
+        self.watch_by(&mut self.command(&["watch"]))
+    }
+
+    /// The same by a command of one's own for it.
+    pub(crate) fn watch_by(&self, command: &mut Command) -> Watch {
         let log = self.lab.scratch().join("watch.log");
         std::fs::write(&self.config, "[plan]\ncheck_every = \"1s\"\n").expect("a file");
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).expect("a file");
-        let running = Running::start(self.command(&["watch"]).stderr(file)).expect("it starts");
+        let running = Running::start(command.stderr(file)).expect("it starts");
         Watch { running, log }
     }
 
@@ -172,13 +184,13 @@ impl Gateway {
         (said.json(), said.code)
     }
 
-    /// `unmasq trace` on the gateway now, where its kernel can be asked too: its own alone, not those of other labs.
+    /// `unmasq trace` on the gateway of the present, where its kernel can be asked too: its own alone, not those of other labs.
     pub(crate) fn trace_here(&self, masked: SocketAddr, flags: &[&str]) -> (Value, i32) {
         const ALONE: &str = "mount -t tmpfs none /run/netns && exec \"$@\"";
         let (masked, mut command) = (masked.to_string(), guarded("ip"));
         command.args(["netns", "exec", self.node().name(), "unshare", "--mount", "sh", "-c", ALONE, "sh"]);
-        command.args([PROGRAM, "trace", "--json", &masked, "--at", &Timestamp::now().to_string()]);
-        let said = run(command.args(["--window", "0s", "--plan", text(&self.history)]).args(flags));
+        command.args([PROGRAM, "trace", "--json", &masked, "--plan", text(&self.history)]);
+        let said = run(command.args(flags));
         (said.json(), said.code)
     }
 
@@ -189,6 +201,48 @@ impl Gateway {
     }
 }
 
+/// An nft that stands still, until it is let go, before it loads rules (`-f`) or when it has listed them (`-j`).
+pub(crate) struct HeldNft {
+    folder: PathBuf,
+}
+
+impl HeldNft {
+    /// `word`: at which.
+    pub(crate) fn new(gateway: &Gateway, word: &str) -> Self {
+        let folder = gateway.lab.scratch().join("held");
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("hold"), "").expect("a file");
+        // The real one is in the rest of PATH.
+        let script = format!(
+            "#!/bin/sh\nPATH=${{PATH#*:}}\n[ \"$1\" = -f ] || nft \"$@\"\nstatus=$?\n\
+             if [ \"$1\" = {word} ]; then\n  : >'{0}/held'\n  while [ -e '{0}/hold' ]; do sleep 0.05; done\nfi\n\
+             [ \"$1\" != -f ] || exec nft \"$@\"\nexit $status\n",
+            text(&folder)
+        );
+        let nft = folder.join("nft");
+        std::fs::write(&nft, script).expect("a script");
+        std::fs::set_permissions(&nft, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+        Self { folder }
+    }
+
+    /// A command that finds this one.
+    pub(crate) fn used_by(&self, mut command: Command) -> Command {
+        let path = std::env::var("PATH").expect("PATH is set");
+        command.env("PATH", format!("{}:{path}", text(&self.folder)));
+        command
+    }
+
+    /// Waits until it stands still.
+    pub(crate) fn await_held(&self) {
+        eventually("nft stands still", || self.folder.join("held").exists().then_some(()));
+    }
+
+    /// Lets it go.
+    pub(crate) fn release(&self) {
+        std::fs::remove_file(self.folder.join("hold")).expect("it was held");
+    }
+}
+
 /// A guard of the plan.
 pub(crate) struct Watch {
     running: Running,
@@ -196,10 +250,12 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Waits until it has said this.
+    /// Waits until it has said this, and gives all that it said, in whole lines.
     pub(crate) fn says(&self, what: &str) -> String {
         eventually(&format!("the guard says {what:?}"), || {
-            let said = std::fs::read_to_string(&self.log).ok()?;
+            let mut said = std::fs::read_to_string(&self.log).ok()?;
+            // It may be writing one.
+            said.truncate(said.rfind('\n')? + 1);
             said.contains(what).then_some(said)
         })
     }
