@@ -72,10 +72,10 @@ impl LastCheck {
         seen
     }
 
-    /// Writes what was found now. It is an aid, not the record: a failure is told and does not matter.
-    pub(crate) fn write(directory: &Path, revision: u64, checked: &Checked) {
-        let now = moment::now();
-        let at = (now.wall.as_nanos(), now.boot.as_nanos() as u64, now.boot_id);
+    /// Writes what was found by a look that began then: what the kernel did while it was being looked at is not known. It is an
+    /// aid, not the record: a failure is told and does not matter. The caller holds the history.
+    pub(crate) fn write(directory: &Path, revision: u64, checked: &Checked, began: Moment) {
+        let at = (began.wall.as_nanos(), began.boot.as_nanos() as u64, began.boot_id);
         let is_good = checked.differences.is_empty();
         let before = || Self::read(directory).filter(|check| check.revision == revision)?.good;
         let this = Self {
@@ -193,6 +193,10 @@ impl Guard {
             self.generation = None;
             self.outside.clear();
         }
+        // What the kernel does between an answer of it and the end of this round is not known, so the round speaks of its begin.
+        let began = moment::now();
+        // Before the flows: who was refused when a range was full is looked for among those that are full now.
+        let refusals = settings::refusals().map(|refusals| refusals.insert_failed).ok();
         let generation = self.maps.generation().ok();
         let Some(current) = &self.current else { return Ok(()) };
         // Rules that were seen to be right, in a ruleset that nobody has changed since. The old framework has no such number.
@@ -210,7 +214,7 @@ impl Guard {
             self.outside = of_flows.differences;
         }
         checked.differences.extend(self.outside.iter().cloned());
-        LastCheck::write(&self.directory, current.revision.number, &checked);
+        LastCheck::write(&self.directory, current.revision.number, &checked, began);
         if survey.as_ref().is_some_and(|survey| current.lingering.is_over(survey)) {
             current.lingering.settle(&mut writer)?;
             eprintln!(
@@ -218,48 +222,52 @@ impl Guard {
                 current.revision.number
             );
         }
-        self.note(&mut writer, &checked, with_flows)?;
+        self.note(&mut writer, &checked, began, with_flows)?;
         drop(writer);
         if let Some(survey) = survey {
-            self.alert(&survey);
+            self.alert(&survey, refusals);
         }
         Ok(())
     }
 
-    /// Writes what began and what ended. What is open is what the history says: others end it too.
+    /// Writes what began and what ended, by a look that began then. What is open is what the history says: others end it too.
     fn note(
         &mut self,
         writer: &mut HistoryWriter,
         checked: &Checked,
+        began: Moment,
         with_flows: bool,
     ) -> anyhow::Result<()> {
-        let now = moment::now();
+        let now = Timestamp::now();
         let reasons = checked.reasons();
         let open: Vec<Drift> =
             writer.history().drifts().iter().filter(|d| d.period.to == Timestamp::MAX).copied().collect();
         for reason in reasons.iter().filter(|reason| !open.iter().any(|drift| drift.reason == **reason)) {
             let from = if *reason == DriftReason::FlowsOutside { self.good_flows } else { self.good_rules };
+            // Written down before it is told: whoever hears of it may ask the history.
+            let written = writer.drifted(*reason, from, Timestamp::MAX);
             for difference in checked.differences.iter().filter(|d| d.reason == *reason) {
                 eprintln!("unmasq: plan: {}", difference.what);
             }
-            writer.drifted(*reason, from, Timestamp::MAX)?;
+            written?;
         }
         for drift in open.iter().filter(|drift| !reasons.contains(&drift.reason)) {
             let Drift { period, reason } = drift;
-            writer.drifted(*reason, Moment::wall_only(period.from), now.wall)?;
-            eprintln!("unmasq: plan: over since {}: {reason} (from {})", now.wall, period.from);
+            writer.drifted(*reason, Moment::wall_only(period.from), now)?;
+            eprintln!("unmasq: plan: over since {now}: {reason} (from {})", period.from);
         }
         if reasons.iter().all(|reason| *reason == DriftReason::FlowsOutside) {
-            self.good_rules = now;
+            self.good_rules = began;
         }
         if with_flows && !reasons.contains(&DriftReason::FlowsOutside) {
-            self.good_flows = now;
+            self.good_flows = began;
         }
         Ok(())
     }
 
-    /// Tells of ranges that are nearly full, and of flows that were refused.
-    fn alert(&mut self, survey: &Survey) {
+    /// Tells of ranges that are nearly full, and of flows that were refused, of which the kernel had counted so many before the
+    /// survey.
+    fn alert(&mut self, survey: &Survey, refusals: Option<u64>) {
         let fullness = |fill: &Fill| fill.percent().max(fill.busiest_percent());
         let newly: Vec<&Fill> = survey
             .fills
@@ -280,9 +288,9 @@ impl Guard {
         let still: HashSet<Ipv4Addr> =
             survey.fills.iter().filter(|fill| fullness(fill) >= CALM).map(|fill| fill.client).collect();
         self.full.retain(|client| still.contains(client));
-        let Ok(refusals) = settings::refusals() else { return };
-        let refused = refusals.insert_failed.saturating_sub(self.refused);
-        self.refused = refusals.insert_failed;
+        let Some(refusals) = refusals else { return };
+        let refused = refusals.saturating_sub(self.refused);
+        self.refused = refusals;
         if refused == 0 {
             return;
         }

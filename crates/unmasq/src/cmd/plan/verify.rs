@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use serde_json::json;
-use unmasq_plan::history::{DriftReason, HistoryWriter};
+use unmasq_plan::history::{DriftReason, HistoryError, HistoryWriter};
 use unmasq_plan::rules::{Iptables, PRIORITY};
 
 use super::spec::{PlaceArgs, current};
@@ -13,6 +13,7 @@ use crate::plan::check;
 use crate::plan::guard::LastCheck;
 use crate::plan::kernel::Kernel;
 use crate::plan::lingering::Lingering;
+use crate::plan::moment;
 
 /// Check that the kernel does what the plan in force says
 ///
@@ -38,15 +39,19 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let history = args.place.open()?;
     let (newest, plan) = current(&history)?;
     let kernel = Kernel::of(&history, newest)?;
+    let began = moment::now();
     let mut checked = check::rules(&kernel, &plan);
     let lingering = Lingering::of(&history)?;
     let survey = check::flows(&mut checked, &plan, &lingering.plans, newest.since().wall);
     if rustix::process::geteuid().is_root() {
-        LastCheck::write(history.directory(), newest.number, &checked);
-        if lingering.is_over(&survey) {
-            // If somebody else writes just now, the next one to look will see it too.
-            let written = HistoryWriter::open(history.directory()).and_then(|mut w| lingering.settle(&mut w));
-            checked.warnings.extend(written.err().map(|error| error.to_string()));
+        let written = HistoryWriter::open(history.directory()).and_then(|mut writer| {
+            LastCheck::write(history.directory(), newest.number, &checked, began);
+            if lingering.is_over(&survey) { lingering.settle(&mut writer) } else { Ok(()) }
+        });
+        match written {
+            // Somebody else writes just now, and looks or will be looked after.
+            Ok(()) | Err(HistoryError::Locked { .. }) => {}
+            Err(error) => checked.warnings.push(error.to_string()),
         }
     }
     let is_good = checked.differences.is_empty();
