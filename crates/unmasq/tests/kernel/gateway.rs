@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -94,15 +94,17 @@ pub(crate) fn await_port(node: &Node, address: SocketAddr) {
     });
 }
 
+/// The program that tells ssh the passwords to guess. It is written once, before anybody guesses: a program that another thread
+/// has just started may hold what is being written, and then it cannot be run.
+pub(crate) fn askpass(lab: &Lab) -> PathBuf {
+    let path = lab.scratch().join("askpass");
+    fs::write(&path, "#!/bin/sh\necho wrong\n").expect("a script");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+    path
+}
+
 /// Guesses passwords over SSH from an address, three in a connection.
-pub(crate) fn guess_over_ssh(lab: &Lab, clients: &Node, from: &str, user: &str) {
-    let askpass = lab.scratch().join("askpass");
-    if !askpass.exists() {
-        let staged = lab.scratch().join(format!("askpass-{from}"));
-        fs::write(&staged, "#!/bin/sh\necho wrong\n").expect("a script");
-        fs::set_permissions(&staged, fs::Permissions::from_mode(0o755)).expect("its mode");
-        fs::rename(staged, &askpass).expect("in its place at once");
-    }
+pub(crate) fn guess_over_ssh(askpass: &Path, clients: &Node, from: &str, user: &str) {
     let mut command = clients.command("ssh");
     command.args(["-F", "none", "-b", from, "-l", user]);
     for option in [

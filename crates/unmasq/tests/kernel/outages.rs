@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use unmasq_lab::{Lab, Network, Plan, Range, Traffic};
 
-use crate::support::{Recording, eventually, now, text, unmasq};
+use crate::support::{Recording, clients, eventually, is_told_by, now, text, unmasq};
 
 #[test]
 fn what_was_accepted_survives_a_kill_at_any_moment() {
@@ -19,7 +19,7 @@ fn what_was_accepted_survives_a_kill_at_any_moment() {
         for _ in 0..15 + 7 * round {
             talks.push(traffic.converse_tcp().unwrap());
         }
-        // Once the last is found in the ledger, by whatever path, all before it were accepted.
+        // Once the last is in the ledger, all before it are.
         recording.await_client(talks.last().unwrap());
         recording.kill();
         for talk in &talks {
@@ -51,24 +51,26 @@ fn a_connection_that_outlives_a_recorder_is_still_the_same_connection() {
     recording.kill();
     recording.resume(&[name], &[]);
     let (masked, to) = (talk.masked.to_string(), talk.server.to_string());
-    let (answer, code) = recording.trace(&[&masked, "--at", &now(), "--window", "0s", "--to", &to]);
+    let (answer, code) = recording.settled(&[&masked, "--at", &now(), "--window", "0s", "--to", &to]);
     let candidates = answer["candidates"].as_array().unwrap();
     assert_eq!((candidates.len(), code), (1, 0), "{answer}");
     assert_eq!(candidates[0]["client"], talk.client.to_string());
 }
 
 #[test]
-fn a_recorder_leaves_quickly_and_in_good_order() {
+fn a_recorder_leaves_in_good_order() {
     let lab = Lab::new().unwrap();
     let network = Network::build(&lab, Plan::default()).unwrap();
     let mut recording = Recording::start(&lab, &[network.gateway.name()], &[]);
     let mut traffic = Traffic::new(&network, 1, 5).unwrap();
     let talk = traffic.converse_tcp().unwrap();
-    let (took, is_good) = recording.stop();
-    assert!(is_good);
-    assert!(took < Duration::from_secs(10), "it hangs: {took:?}");
+    // Read, and for up to a tenth of a second not yet written.
+    recording.await_witness(&talk, "book");
+    recording.stop();
     assert!(!recording.control.exists(), "it removes its socket");
-    assert_eq!(recording.clients(&talk, &[]), [talk.client.to_string()], "what was read is written");
+    let (answer, _) = recording.trace(&[&talk.masked.to_string(), "--at", &talk.at.to_string()]);
+    assert_eq!(clients(&answer), [talk.client.to_string()]);
+    assert!(is_told_by(&answer, "ledger"), "what was read is written: {answer}");
 }
 
 #[test]
@@ -77,10 +79,11 @@ fn users_connections_pass_while_the_recorder_stands_still() {
     let range = Range::build(&lab).unwrap();
     let recording = Recording::start(&lab, &[range.gateway.name()], &["--receive-buffer", "1MiB"]);
     recording.signal(Signal::STOP);
-    // Far more ends than the buffer takes: in reliable mode they would pile up in the kernel.
+    // Far more ends than the buffer takes: in reliable mode they would pile up in the kernel. Fewer than the least
+    // nf_conntrack_max of a machine with a gigabyte, 65536, so that none is refused while the watchdog waits for its turn.
     let fire = |seconds| {
         let mut blast = Range::blast();
-        blast.rate = Some(10_000.0);
+        blast.rate = Some(7_000.0);
         blast.duration = Some(Duration::from_secs(seconds));
         blast.window = Some(1000);
         let before = range.gateway.flows_begun().unwrap();

@@ -42,7 +42,7 @@ impl Gateway {
         let shown = gateways.sign(&[&Network::PUBLIC.to_string()]).expect("a certificate");
         let file = lab.scratch().join("unmasq.toml");
         let lines = format!(
-            "[record]\nledger = '{}'\nstream = 'gw1'\nkeep_ended = '1m'\n[control]\nsocket = '{}'\n\
+            "[record]\nledger = '{}'\nstream = 'gw1'\nkeep_ended = '10m'\n[control]\nsocket = '{}'\n\
              tls_listen = '[::]:{PORT}'\ntls_certificate = '{}'\ntls_key = '{}'\ntls_clients = '{}'\n",
             text(&recording.ledger),
             text(&recording.control),
@@ -106,8 +106,12 @@ fn ask(book: &RemoteBook, seen: &Sighting) -> Result<Found, Unanswered> {
     outcome
 }
 
-fn clients(outcome: &Result<Found, Unanswered>) -> Vec<String> {
-    let found = outcome.as_ref().expect("an answer");
+/// Asks until there is an answer: not yet connected, or on a busy machine, there is none within a second.
+fn ask_again(book: &RemoteBook, seen: &Sighting) -> Found {
+    eventually("connected", || ask(book, seen).ok())
+}
+
+fn clients(found: &Found) -> Vec<String> {
     found.flows.iter().map(|flow| flow.client.to_string()).collect()
 }
 
@@ -129,9 +133,9 @@ fn a_services_host_learns_who_its_masked_callers_are() {
         let seen = server.wait(n + 1, PATIENCE).unwrap()[n];
         assert_eq!(seen.peer.ip(), Network::PUBLIC, "the service sees the gateway");
         // At once: the recorder waits for the kernel's events of the moment that is asked about.
-        let outcome = eventually("connected", || Some(ask(&book, &seen)).filter(Result::is_ok));
-        assert_eq!(clients(&outcome), [own.as_str()]);
-        let until = outcome.unwrap().covered[0].until;
+        let found = ask_again(&book, &seen);
+        assert_eq!(clients(&found), [own.as_str()]);
+        let until = found.covered[0].until;
         assert!(until >= seen.at.as_nanos(), "what was asked about is covered");
         talks.push((talk, own, seen));
     }
@@ -139,12 +143,12 @@ fn a_services_host_learns_who_its_masked_callers_are() {
     for (talk, own, seen) in talks {
         client::abort(talk).unwrap();
         network.gateway.forget_flows().unwrap();
-        assert_eq!(clients(&ask(&book, &seen)), [own]);
+        assert_eq!(clients(&ask_again(&book, &seen)), [own]);
     }
     assert_eq!(book.standing(), Standing::Connected);
     let seen = server.seen()[0];
     let nobody = Sighting { peer: SocketAddr::new(seen.peer.ip(), 1), ..seen };
-    assert!(clients(&ask(&book, &nobody)).is_empty());
+    assert!(clients(&ask_again(&book, &nobody)).is_empty());
 }
 
 #[test]
@@ -158,11 +162,11 @@ fn who_shows_no_certificate_or_a_wrong_one_learns_nothing() {
 
     let broken = |book: &RemoteBook, word: &str| {
         assert_eq!(ask(book, &seen), Err(Unanswered::TimedOut));
-        let reason = eventually("a reason", || match book.standing() {
-            Standing::Broken(reason) if reason != "not connected yet" => Some(reason),
-            _ => None,
+        // A try that took too long, on a busy machine, has another reason; it is tried again.
+        eventually(&format!("the reason names {word:?}"), || match book.standing() {
+            Standing::Broken(reason) => reason.to_lowercase().contains(word).then_some(()),
+            Standing::Connected => None,
         });
-        assert!(reason.to_lowercase().contains(word), "{reason}");
     };
     // A certificate that another authority signed, be it the gateways' own.
     broken(&gateway.ask_as(&gateway.gateways, &Network::PUBLIC.to_string()), "ca");
@@ -191,8 +195,7 @@ fn who_shows_no_certificate_or_a_wrong_one_learns_nothing() {
     assert_eq!(answer, "");
     // And who shows the right one is served all the while.
     let book = gateway.book();
-    let outcome = eventually("connected", || Some(ask(&book, &seen)).filter(Result::is_ok));
-    assert_eq!(clients(&outcome).len(), 1);
+    assert_eq!(clients(&ask_again(&book, &seen)).len(), 1);
 }
 
 #[test]
@@ -204,10 +207,7 @@ fn while_the_gateway_is_away_questions_time_out_and_then_are_answered_again() {
     let own = [talk.local_addr().unwrap().to_string()];
     let seen = server.wait(1, PATIENCE).unwrap()[0];
     let book = gateway.book();
-    let answered = |book: &RemoteBook| {
-        let outcome = eventually("an answer", || Some(ask(book, &seen)).filter(Result::is_ok));
-        assert_eq!(clients(&outcome), own);
-    };
+    let answered = |book: &RemoteBook| assert_eq!(clients(&ask_again(book, &seen)), own);
     answered(&book);
 
     // The recorder dies, and another takes its place.
@@ -217,7 +217,7 @@ fn while_the_gateway_is_away_questions_time_out_and_then_are_answered_again() {
     answered(&book);
 
     // The network swallows everything: nobody says that the connection is gone. (The kernel forgets what an interface
-    // masked when that goes down, so that the flow ends; the book keeps it for the minute.)
+    // masked when that goes down, so that the flow ends; the book keeps it.)
     gateway.network.gateway.ip(&["link set wan down"]).unwrap();
     assert_eq!(ask(&book, &seen), Err(Unanswered::TimedOut));
     gateway.network.gateway.ip(&["link set wan up"]).unwrap();

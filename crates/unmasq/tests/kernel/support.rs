@@ -10,7 +10,8 @@ use unmasq_flow::Timestamp;
 use unmasq_lab::command::guarded;
 use unmasq_lab::{Conversation, Lab, Running};
 
-/// Everything here happens within milliseconds; the machine may be busy.
+/// Everything here happens within seconds; the machine may be slow, and busy with other things. Well below the ten minutes after
+/// which a test is ended, so that it says what it waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_unmasq");
@@ -74,11 +75,10 @@ impl Recording {
         self.running.take().expect("it runs").wait(PATIENCE).expect("it dies");
     }
 
-    /// SIGTERM; gives how long it took and whether it succeeded.
-    pub(crate) fn stop(&mut self) -> (Duration, bool) {
-        let asked = Instant::now();
+    /// SIGTERM, and nothing may have gone wrong.
+    pub(crate) fn stop(&mut self) {
         let status = self.running.take().expect("it runs").stop(PATIENCE).expect("it leaves");
-        (asked.elapsed(), status.success())
+        assert!(status.success(), "{status}");
     }
 
     /// `unmasq trace --json` over this ledger, and the kernel of this lab alone: the answer and the exit status.
@@ -90,6 +90,11 @@ impl Recording {
         let answer =
             serde_json::from_str(&out).unwrap_or_else(|e| panic!("{words:?}: exit {code}: {e}: {out}"));
         (answer, code)
+    }
+
+    /// The same, once the record is complete for what is asked. A trace waits for that itself, but for two seconds only.
+    pub(crate) fn settled(&self, words: &[&str]) -> (Value, i32) {
+        eventually("the record is complete", || Some(self.trace(words)).filter(|(_, code)| *code != 4))
     }
 
     /// All that a client did: the flows of `unmasq trace --client`, one JSON line each, without the closing line.
@@ -116,12 +121,29 @@ impl Recording {
         clients(&self.trace(&words).0)
     }
 
-    /// Waits until a flow that was seen by its server is in the record.
+    /// Waits until a flow that was seen by its server is in the ledger, for good, and the record of its time is complete.
     pub(crate) fn await_client(&self, talk: &Conversation) {
-        eventually("the conversation is recorded", || {
-            self.clients(talk, &[]).contains(&talk.client.to_string()).then_some(())
+        self.await_witness(talk, "ledger");
+    }
+
+    /// Waits until this witness knows of a flow that was seen by its server, and the record of its time is complete. The kernel
+    /// and the recorder's book know it before the ledger does.
+    pub(crate) fn await_witness(&self, talk: &Conversation, witness: &str) {
+        let (masked, at, to) = (talk.masked.to_string(), talk.at.to_string(), talk.server.to_string());
+        let proto = talk.protocol.to_string();
+        let words = [&masked, "--at", &at, "--window", "0s", "--to", &to, "--proto", &proto];
+        eventually(&format!("{witness} knows of {talk:?}"), || {
+            let (answer, code) = self.trace(&words);
+            let is_known = code == 0 && clients(&answer) == [talk.client.to_string()];
+            (is_known && is_told_by(&answer, witness)).then_some(())
         });
     }
+}
+
+/// Is this one of the witnesses that told of the first candidate?
+pub(crate) fn is_told_by(answer: &Value, witness: &str) -> bool {
+    let evidence = answer["candidates"][0]["evidence"].as_array();
+    evidence.is_some_and(|all| all.iter().any(|evidence| evidence["witness"] == witness))
 }
 
 /// The candidates' clients, in the answer's order.

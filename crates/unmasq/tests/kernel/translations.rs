@@ -56,7 +56,7 @@ fn a_port_shared_by_two_clients_lists_both_and_the_server_decides() {
     for n in 0..2 {
         assert!(clients(&answer).contains(&own[n]));
         let to = servers[n].address().to_string();
-        let (answer, code) = recording.trace(&[masked, "--at", &now(), "--window", "0s", "--to", &to]);
+        let (answer, code) = recording.settled(&[masked, "--at", &now(), "--window", "0s", "--to", &to]);
         assert_eq!((clients(&answer), code), (vec![own[n].clone()], 0));
     }
 }
@@ -91,7 +91,7 @@ fn a_port_that_is_used_again_belongs_to_each_client_at_its_time() {
         (!clients(&answer).is_empty()).then_some(())
     });
     for (own, at) in &used {
-        let (answer, code) = recording.trace(&["203.0.113.1:40000", "--at", at, "--window", "0s"]);
+        let (answer, code) = recording.settled(&["203.0.113.1:40000", "--at", at, "--window", "0s"]);
         assert_eq!((clients(&answer), code), (vec![own.clone()], 0), "at {at}: {answer}");
     }
 }
@@ -100,6 +100,8 @@ fn a_port_that_is_used_again_belongs_to_each_client_at_its_time() {
 fn two_pings_with_the_same_id_are_told_apart_by_the_ids_of_the_far_side() {
     let lab = Lab::new().unwrap();
     let network = Network::build(&lab, Plan::default()).unwrap();
+    // They are asked about while they are alive, which is half a minute unless told otherwise.
+    network.gateway.set("net.netfilter.nf_conntrack_icmp_timeout", "600").unwrap();
     let recording = Recording::start(&lab, &[network.gateway.name()], &[]);
     for n in 0..2 {
         client::ping(&network.clients[n], network.server(0, 0).ip(), 777).unwrap();
@@ -108,7 +110,7 @@ fn two_pings_with_the_same_id_are_told_apart_by_the_ids_of_the_far_side() {
         let first = recording.client_flows("192.168.102.2").into_iter().next()?;
         Some(first["masked"].as_str()?.to_owned())
     });
-    let (answer, code) = recording.trace(&[&masked, "--at", &now(), "--window", "0s", "--proto", "icmp"]);
+    let (answer, code) = recording.settled(&[&masked, "--at", &now(), "--window", "0s", "--proto", "icmp"]);
     assert_eq!((clients(&answer), code), (vec!["192.168.102.2#777".to_owned()], 0));
     let (answer, _) = recording.trace(&["203.0.113.1#777", "--at", &now(), "--window", "1m"]);
     assert_eq!(clients(&answer), ["192.168.101.2#777"]);

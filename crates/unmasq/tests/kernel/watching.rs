@@ -5,17 +5,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::Value;
+use unmasq_flow::Timestamp;
 use unmasq_lab::command::guarded;
 use unmasq_lab::{Journald, Lab, Node, Running};
 
-use crate::support::{PROGRAM, eventually, text};
-
-/// Long enough for anything that a watch does on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{PATIENCE, PROGRAM, eventually, text};
 
 /// The sets that the examples ban in.
 pub(crate) const SETS: &str = "table inet unmasq {
@@ -58,8 +56,11 @@ impl Watching {
     /// Writes the configuration.
     pub(crate) fn configure(&self, top: &str, rest: &str) {
         let folder = text(&self.folder);
+        // The day's report, which takes what the next one would tell, is half a day away.
+        let rest = rest.replace("[report]\nhour = 6\n", "");
+        let hour = (Timestamp::now().hour() + 12).rem_euclid(24);
         let lines = format!(
-            "storage = '{folder}/state'\n{top}\n{rest}\n[control]\nsocket = '{folder}/watch.sock'\n\
+            "storage = '{folder}/state'\n{top}\n{rest}\n[report]\nhour = {hour}\n[control]\nsocket = '{folder}/watch.sock'\n\
              [email]\nfrom = 'watch@example.org'\nto = ['admin@example.org']\nsubject = 'The report'\n\
              sendmail = ['{folder}/sendmail']\n"
         );
@@ -70,6 +71,7 @@ impl Watching {
     pub(crate) fn command(&self, node: &Node, journald: Option<&Journald>) -> Command {
         let mut command = enter(node, journald);
         command.arg(PROGRAM).args(["watch", "--config"]).arg(&self.config).stdin(Stdio::null());
+        command.env("TZ", "UTC");
         let said = fs::File::options().create(true).append(true).open(self.folder.join("said"));
         command.stderr(said.expect("a file for what it says"));
         command
