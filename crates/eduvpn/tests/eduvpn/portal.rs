@@ -91,9 +91,10 @@ fn an_answer_in_chunks_is_read() {
 
 #[test]
 fn nobody_listening_is_a_refused_connection() {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    // A port that the kernel gives nobody who asks for any: of those, another program has each that was free a moment ago.
+    const TCPMUX: u16 = 1;
     for host in ["127.0.0.1", "localhost"] {
-        let node = node(&format!("http://{host}:{}/api.php", free.port()));
+        let node = node(&format!("http://{host}:{TCPMUX}/api.php"));
         let error = Portal::new(node, &Authorities::System, Portal::TIMEOUT).unwrap().networks().unwrap_err();
         assert!(matches!(error, EduvpnError::Refused { .. }), "{host}: {error:?}");
     }
@@ -113,8 +114,8 @@ fn a_portal_that_is_silent_times_out_wherever_it_stops() {
     {
         let server = Server::with(move |mut connection| {
             let asked = request(&mut connection);
-            std::io::Write::write_all(&mut connection, begun.as_bytes()).unwrap();
-            // Until the client gives up.
+            // Until the client gives up, which it may have done already.
+            let _ = std::io::Write::write_all(&mut connection, begun.as_bytes());
             request(&mut connection);
             asked
         });

@@ -46,7 +46,7 @@ fn serve(folder: &Path) -> (Authorities, Server) {
 
 fn ask(host: &str, port: u16, authorities: &Authorities) -> Result<PortalNetworks, EduvpnError> {
     let node = node(&format!("https://{host}:{port}/api.php"));
-    Portal::new(node, authorities, Duration::from_secs(20))?.networks()
+    Portal::new(node, authorities, Duration::from_secs(60))?.networks()
 }
 
 #[test]

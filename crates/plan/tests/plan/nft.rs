@@ -8,7 +8,7 @@ use unmasq_lab::{Lab, Network, Node, Server, client};
 use unmasq_plan::rules::{CHAIN, MAP, Nft, TABLE, nft_change};
 use unmasq_plan::{Allocation, Block, Layout, Plan, PortRange, ProtocolSet, Spec};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn allocation(client: Ipv4Addr, address: Ipv4Addr, ports: &str) -> Allocation {
     let block = Block { address, ports: ports.parse().unwrap() };
@@ -115,6 +115,10 @@ fn network(lab: &Lab, rules: &str) -> Network {
     let network =
         Network::build(lab, unmasq_lab::Plan { rules: Vec::new(), ..unmasq_lab::Plan::default() }).unwrap();
     load(&network.gateway, rules);
+    // Those that are over half a minute old are counted and looked for as well.
+    for protocol in ["udp", "icmp"] {
+        network.gateway.set(&format!("net.netfilter.nf_conntrack_{protocol}_timeout"), "600").unwrap();
+    }
     network
 }
 
