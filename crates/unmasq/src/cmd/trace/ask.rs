@@ -19,7 +19,8 @@ pub(super) fn until_settled(inquiry: &Inquiry, witnesses: &mut [Box<dyn Witness>
     }
     let lately = Period { from: inquiry.now - STATED_WITHIN, to: inquiry.now };
     let probe = answer(&Inquiry { windows: vec![lately], ..inquiry.clone() }, witnesses);
-    let was_running = gaps(&probe).all(|gap| gap.from > lately.from);
+    // One that began a moment ago has a gap before that.
+    let was_running = !gaps(&probe).any(|gap| gap.from <= lately.from && gap.to >= lately.to);
     for _ in 0..PAUSES {
         if !was_running || !is_late(&last) {
             break;
@@ -48,4 +49,77 @@ fn gaps(answer: &Answer) -> impl Iterator<Item = Period> {
         Shortfall::NotCovered(missing) => Some(missing.gap.period),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use unmasq_flow::{Coverage, DestinationPolicy, Scope, ScopeKind, Timestamp};
+    use unmasq_trace::{
+        ClientQuestion, Closing, Hit, Question, Standing, StreamCoverage, StreamKind, Testimony, WitnessError,
+    };
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_000_000);
+
+    /// A recorder that has covered a period by the time of the first questions, and up to now by that of the later ones.
+    struct Behind {
+        first: Period,
+        asked: u32,
+    }
+
+    impl Witness for Behind {
+        fn name(&self) -> String {
+            "a recorder".to_owned()
+        }
+
+        fn ask(&mut self, _: &Question) -> Result<Testimony, WitnessError> {
+            self.asked += 1;
+            let covered = if self.asked > 2 { Period { to: NOW, ..self.first } } else { self.first };
+            let scope =
+                Scope { namespace: "".into(), kind: ScopeKind::All, destinations: DestinationPolicy::Keep };
+            let coverage = Coverage {
+                covered: vec![(covered, scope)],
+                is_clock_synchronised: true,
+                ..Coverage::default()
+            };
+            let stream = StreamCoverage {
+                stream: "gw1".to_owned(),
+                kind: StreamKind::Recorder,
+                coverage,
+                standing: Standing::NotLooked,
+            };
+            Ok(Testimony { coverage: vec![stream], ..Testimony::default() })
+        }
+
+        fn of_client(
+            &mut self,
+            _: &ClientQuestion,
+            _: &mut dyn FnMut(Hit) -> ControlFlow<()>,
+        ) -> Result<Closing, WitnessError> {
+            Ok(Closing::default())
+        }
+    }
+
+    fn shortfalls(first: Period) -> Vec<Shortfall> {
+        let inquiry = Inquiry::new("203.0.113.1:61002".parse().unwrap(), Period::at(NOW), NOW);
+        until_settled(&inquiry, &mut [Box::new(Behind { first, asked: 0 })]).shortfalls
+    }
+
+    #[test]
+    fn a_recorder_gets_the_time_to_state_the_last_moment_also_when_it_has_just_begun() {
+        let until = NOW - Duration::from_millis(30);
+        for ago in [3600, 1] {
+            let first = Period { from: NOW - Duration::from_secs(ago), to: until };
+            assert_eq!(shortfalls(first), [], "it began {ago} s ago");
+        }
+    }
+
+    #[test]
+    fn a_recorder_that_does_not_run_is_not_waited_for() {
+        let first = Period { from: NOW - Duration::from_secs(3600), to: NOW - Duration::from_secs(4) };
+        assert_ne!(shortfalls(first), []);
+    }
 }
