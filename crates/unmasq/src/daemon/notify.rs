@@ -2,9 +2,10 @@
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use rustix::net::{SocketAddrUnix, bind};
 use sd_notify::NotifyState;
 
 /// What a worker reports.
@@ -28,10 +29,14 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// One for a worker of that kind.
-    pub(super) fn open(kind: &str) -> io::Result<Self> {
-        let name = format!("unmasq-daemon-{}-{kind}", std::process::id());
-        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name)?)?;
+    /// One for a worker.
+    pub(super) fn open() -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        // The kernel chooses a name ("autobind", unix(7)). One with our process id in it can be another's, in another PID namespace.
+        bind(&socket, &SocketAddrUnix::new_unnamed())?;
+        let address = socket.local_addr()?;
+        let name = address.as_abstract_name().and_then(|name| std::str::from_utf8(name).ok());
+        let name = name.ok_or(io::ErrorKind::AddrNotAvailable)?.to_owned();
         Ok(Self { socket, name })
     }
 
@@ -85,7 +90,18 @@ pub(super) fn tell(news: &News) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::SocketAddr;
+
     use super::*;
+
+    #[test]
+    fn each_worker_is_heard_on_a_socket_of_its_own() {
+        let [first, second] = [(), ()].map(|()| Notices::open().unwrap());
+        assert_ne!(first.address(), second.address());
+        let to = SocketAddr::from_abstract_name(first.address().trim_start_matches('@')).unwrap();
+        UnixDatagram::unbound().unwrap().send_to_addr(b"READY=1", &to).unwrap();
+        assert_eq!(first.wait(Duration::from_secs(60)).unwrap(), [News::Ready]);
+    }
 
     #[test]
     fn what_a_worker_says_is_heard_and_the_rest_passed_over() {

@@ -1,6 +1,7 @@
 //! One worker: this program again, doing one job, started anew when it ends.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -66,8 +67,7 @@ enum State {
 impl Worker {
     /// Starts it.
     pub(super) fn start(job: Job, file: &Path) -> anyhow::Result<Self> {
-        let notices =
-            Notices::open(job.words()[0]).context("cannot open the socket on which workers report")?;
+        let notices = Notices::open().context("cannot open the socket on which workers report")?;
         let state = spawn(job, file, &notices, FIRST_WAIT)?;
         Ok(Self { job, notices, state })
     }
@@ -135,7 +135,8 @@ impl Worker {
         let asked = Instant::now();
         while asked.elapsed() < LEAVE {
             if let Some(status) = child.try_wait().with_context(context)? {
-                if !status.success() {
+                // Ended by the signal itself, it had not come as far as to listen to it, and had done nothing yet.
+                if !status.success() && status.signal() != Some(Signal::TERM.as_raw()) {
                     bail!("{name} ended with {status}");
                 }
                 return Ok(());
@@ -164,4 +165,18 @@ fn signal(child: &Child, signal: Signal) -> io::Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
     kill_process(pid, signal)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_asked_to_leave_before_it_listens_has_left() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let now = Instant::now();
+        let state = State::Running { child, since: now, heard: now, wait: FIRST_WAIT };
+        let mut worker = Worker { job: Job::Guard, notices: Notices::open().unwrap(), state };
+        worker.end().unwrap();
+    }
 }
