@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ impl Lab {
             }
         };
         let scratch = scratch_path(&id);
+        // The id is ours alone: what is there is of a killed run whose lock has gone, as with a reboot.
+        remove_folder(&scratch)?;
         fs::create_dir_all(&scratch).doing(|| format!("making {}", scratch.display()))?;
         Ok(Self(Arc::new(Inner { id, scratch, _lock: lock })))
     }
@@ -169,12 +172,18 @@ fn remove(id: &str) -> Result<(), LabError> {
         }
         output(Command::new("ip").args(["netns", "del", &name]), "")?;
     }
-    let scratch = scratch_path(id);
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch).doing(|| format!("removing {}", scratch.display()))?;
-    }
+    remove_folder(&scratch_path(id))?;
     lock::remove(&lock_path(id));
     Ok(())
+}
+
+fn remove_folder(folder: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).doing(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn namespaces() -> Vec<String> {
