@@ -51,7 +51,10 @@ impl Lab {
     pub fn new() -> Result<Self, LabError> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let _turn = take_turn()?;
-        clean_stale()?;
+        // A lab whose processes are still dying, and write in its folder, is for the next one to remove.
+        if let Err(error) = clean_stale() {
+            eprintln!("unmasq-lab: {error}");
+        }
         let (id, lock) = loop {
             let id = format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
             // A process of another PID namespace can have the same id, and a lab that lives.
@@ -141,7 +144,9 @@ fn take_turn() -> Result<LockFile, LabError> {
     LockFile::wait(&Path::new(LOCKS).join("turn"))
 }
 
+/// Removes all that it can, and says what it could not first.
 fn clean_stale() -> Result<(), LabError> {
+    let mut outcome = Ok(());
     for entry in fs::read_dir(LOCKS).doing(|| format!("reading {LOCKS}"))? {
         let path = entry.doing(|| format!("reading {LOCKS}"))?.path();
         let is_lab = path.extension().is_some_and(|extension| extension == "lock");
@@ -149,10 +154,10 @@ fn clean_stale() -> Result<(), LabError> {
         if let Some(mut lock) = LockFile::take_over(&path) {
             // Should removing fail, the lock must tell the next one to try again.
             lock.leave();
-            remove(id)?;
+            outcome = outcome.and(remove(id));
         }
     }
-    conntrack_max::restore_stale()
+    outcome.and(conntrack_max::restore_stale())
 }
 
 /// Removes the processes, namespaces, files and at last the lock of a lab.
