@@ -9,7 +9,7 @@ use unmasq_plan::Plan;
 use unmasq_plan::history::History;
 
 use super::show::{AllocationReport, MoveReport};
-use super::spec::{SpecArgs, warn};
+use super::spec::{SpecArgs, kept, warn};
 use super::table;
 use super::terms::Terms;
 use crate::failure::Outcome;
@@ -44,11 +44,16 @@ pub(crate) struct Args {
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Outcome {
     let wanted = args.spec.wanted()?;
+    let directory = &wanted.0.history;
     let (before, after) = match args.revisions[..] {
-        [one, other] => (Side::of_revision(&wanted, one)?, Side::of_revision(&wanted, other)?),
+        [one, other] => {
+            let history = History::open(directory)?;
+            (Side::of_revision(&history, one)?, Side::of_revision(&history, other)?)
+        }
         [one] => {
+            let before = Side::of_revision(&History::open(directory)?, one)?;
             let after = Side::of_wanted(&wanted, &Side::in_force(&wanted)?, args.renumber)?;
-            (Side::of_revision(&wanted, one)?, after)
+            (before, after)
         }
         _ => {
             let before = Side::in_force(&wanted)?;
@@ -88,22 +93,16 @@ struct Side {
 }
 
 impl Side {
-    fn of_revision(wanted: &Wanted, number: u64) -> anyhow::Result<Self> {
-        let history = History::open(&wanted.0.history)?;
+    fn of_revision(history: &History, number: u64) -> anyhow::Result<Self> {
         let plan = history.plan(number).with_context(|| format!("cannot show revision {number}"))?;
-        let terms = Terms::of(&history, history.revision(number)?, &plan)?;
+        let terms = Terms::of(history, history.revision(number)?, &plan)?;
         Ok(Self { plan, terms: Some(terms) })
     }
 
     fn in_force(wanted: &Wanted) -> anyhow::Result<Self> {
-        let directory = &wanted.0.history;
-        let newest = if History::is_in(directory) {
-            History::open(directory)?.newest_readable().map(|newest| newest.number)
-        } else {
-            None
-        };
-        match newest {
-            Some(number) => Self::of_revision(wanted, number),
+        let history = kept(wanted)?;
+        match history.as_ref().and_then(|history| Some((history, history.newest_readable()?))) {
+            Some((history, newest)) => Self::of_revision(history, newest.number),
             None => Ok(Self { plan: Plan::default(), terms: None }),
         }
     }

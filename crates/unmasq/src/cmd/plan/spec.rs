@@ -169,13 +169,15 @@ fn replace<T: Clone>(list: &mut Vec<T>, by: &[T]) {
     }
 }
 
+/// The history of what is wanted. None if there is none yet.
+pub(crate) fn kept(wanted: &Wanted) -> Result<Option<History>, HistoryError> {
+    let directory = &wanted.0.history;
+    History::is_in(directory).then(|| History::open(directory)).transpose()
+}
+
 /// The plan in force, which a new one is to leave alone as far as it can. None if there is no history yet.
 pub(crate) fn in_force(wanted: &Wanted) -> Result<Option<Plan>, HistoryError> {
-    let directory = &wanted.0.history;
-    if !History::is_in(directory) {
-        return Ok(None);
-    }
-    let history = History::open(directory)?;
+    let Some(history) = kept(wanted)? else { return Ok(None) };
     history.newest_readable().map(|revision| history.plan(revision.number)).transpose()
 }
 
