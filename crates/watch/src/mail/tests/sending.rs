@@ -24,12 +24,24 @@ fn sendmail(program: &Path, arguments: &[&str]) -> Sendmail {
     Sendmail::new([program].into_iter().chain(arguments.iter().copied()))
 }
 
+fn outbox(folder: &Path, sendmail: Sendmail) -> Outbox {
+    Outbox::open(folder.join("mail"), &Transport::Sendmail(sendmail)).unwrap()
+}
+
+/// Why a mail could not be sent yet.
+fn delayed(outbox: &Outbox) -> String {
+    news(outbox, |news| match news {
+        News::Delayed { reason } => Some(reason.clone()),
+        _ => None,
+    })
+}
+
 #[test]
 fn a_program_gets_the_mail_on_its_input_and_no_shell_sees_it() {
     let folder = tempfile::tempdir().unwrap();
     let script = "cd \"$(dirname \"$0\")\"; printf '%s\\n' \"$@\" > arguments; cat > got";
     let sendmail = sendmail(&program(folder.path(), script), &["-t", "$(touch oops); `touch oops`"]);
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail);
     let text = "a\n.\n~!touch oops\n$(touch oops)\n".to_owned();
     outbox.queue(&Message { text, ..message("1") }).unwrap();
     news(&outbox, |news| matches!(news, News::Sent { .. }).then_some(()));
@@ -48,13 +60,9 @@ fn a_program_gets_the_mail_on_its_input_and_no_shell_sees_it() {
 fn a_failure_is_told_with_what_the_program_said_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let script = "cd \"$(dirname \"$0\")\"; [ -e mended ] || { echo no relay >&2; exit 75; }; cat > got";
-    let sendmail = sendmail(&program(folder.path(), script), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail(&program(folder.path(), script), &[]));
     outbox.queue(&message("1")).unwrap();
-    let reason = news(&outbox, |news| match news {
-        News::Delayed { reason } => Some(reason.clone()),
-        _ => None,
-    });
+    let reason = delayed(&outbox);
     assert!(reason.contains("no relay") && reason.contains("75"), "{reason}");
     fs::write(folder.path().join("mended"), "").unwrap();
     news(&outbox, |news| matches!(news, News::Sent { .. }).then_some(()));
@@ -64,7 +72,7 @@ fn a_failure_is_told_with_what_the_program_said_and_tried_again() {
 fn a_program_that_refuses_the_data_is_not_asked_again() {
     let folder = tempfile::tempdir().unwrap();
     let sendmail = sendmail(&program(folder.path(), "echo bad address; exit 65"), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail);
     outbox.queue(&message("1")).unwrap();
     let reason = news(&outbox, |news| match news {
         News::Failed { reason, .. } => Some(reason.clone()),
@@ -80,12 +88,9 @@ fn a_program_that_hangs_is_killed_with_what_it_started() {
     let script = "cd \"$(dirname \"$0\")\"; sleep 1000 & echo $! > child; wait";
     let patience = Duration::from_millis(300);
     let sendmail = Sendmail { patience, ..sendmail(&program(folder.path(), script), &[]) };
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail);
     outbox.queue(&message("1")).unwrap();
-    let reason = news(&outbox, |news| match news {
-        News::Delayed { reason } => Some(reason.clone()),
-        _ => None,
-    });
+    let reason = delayed(&outbox);
     assert!(reason.contains("longer than"), "{reason}");
     if let Ok(child) = fs::read_to_string(folder.path().join("child")) {
         let stat = format!("/proc/{}/stat", child.trim());
@@ -104,13 +109,9 @@ fn what_a_program_leaves_behind_is_not_waited_for_and_may_go_on_speaking() {
     // Only when it is run first: the mail is tried again.
     let once = format!("[ -e ran ] && exit 75; touch ran; {behind}");
     let script = format!("cd \"$(dirname \"$0\")\"; echo first >&2; {once} echo last; exit 75");
-    let sendmail = sendmail(&program(folder.path(), &script), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail(&program(folder.path(), &script), &[]));
     outbox.queue(&message("1")).unwrap();
-    let reason = news(&outbox, |news| match news {
-        News::Delayed { reason } => Some(reason.clone()),
-        _ => None,
-    });
+    let reason = delayed(&outbox);
     assert!(reason.ends_with(": first\nlast"), "{reason}");
     fs::write(folder.path().join("go"), "").unwrap();
     eventually("it lives on", || folder.path().join("survived").exists().then_some(()));
@@ -120,13 +121,9 @@ fn what_a_program_leaves_behind_is_not_waited_for_and_may_go_on_speaking() {
 fn a_program_that_says_too_much_is_heard_in_part_and_not_held_up() {
     let folder = tempfile::tempdir().unwrap();
     let script = "yes | head -c 1000000; exit 75";
-    let sendmail = sendmail(&program(folder.path(), script), &[]);
-    let outbox = Outbox::open(folder.path().join("mail"), &Transport::Sendmail(sendmail)).unwrap();
+    let outbox = outbox(folder.path(), sendmail(&program(folder.path(), script), &[]));
     outbox.queue(&message("1")).unwrap();
-    let reason = news(&outbox, |news| match news {
-        News::Delayed { reason } => Some(reason.clone()),
-        _ => None,
-    });
+    let reason = delayed(&outbox);
     assert!(reason.contains("75") && reason.ends_with("y\ny"), "{reason}");
     assert!(reason.len() < 2200, "{} bytes", reason.len());
 }
@@ -137,10 +134,7 @@ fn a_program_that_is_not_there_delays_and_is_named() {
     let sendmail = Sendmail::new(["/nonexistent/sendmail", "-t"]);
     let outbox = Outbox::open(folder.path(), &Transport::Sendmail(sendmail)).unwrap();
     outbox.queue(&message("1")).unwrap();
-    let reason = news(&outbox, |news| match news {
-        News::Delayed { reason } => Some(reason.clone()),
-        _ => None,
-    });
+    let reason = delayed(&outbox);
     assert!(reason.contains("/nonexistent/sendmail"), "{reason}");
     assert!(Outbox::open(folder.path().join("2"), &Transport::Sendmail(Sendmail::new([""]))).is_err());
 }
