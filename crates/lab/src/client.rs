@@ -12,10 +12,7 @@ use rustix::net::{
 };
 
 use crate::error::Doing;
-use crate::{LabError, Node};
-
-/// How long a client waits for an answer. Namespaces answer in microseconds; the machine may be very busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{LabError, Node, PATIENCE};
 
 /// Opens a TCP connection from a chosen local endpoint (`0.0.0.0:40000`: any address, this port; port 0:
 /// any).

@@ -178,6 +178,7 @@ impl Drop for Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PATIENCE;
 
     #[test]
     fn a_failure_names_the_command_and_what_it_said() {
@@ -197,7 +198,7 @@ mod tests {
     fn a_service_that_ends_is_not_waited_for() {
         let lab = crate::Lab::new().unwrap();
         let mut command = Command::new("false");
-        let error = Running::start_service(&mut command, lab.scratch(), Duration::from_secs(60)).unwrap_err();
+        let error = Running::start_service(&mut command, lab.scratch(), PATIENCE).unwrap_err();
         assert!(error.to_string().contains("before it was ready"), "{error}");
     }
 
@@ -211,8 +212,7 @@ s.send(b'STATUS=starting')
 s.send(b'STATUS=well\\nREADY=1')
 time.sleep(1000)";
         let mut command = guarded("python3");
-        let service =
-            Running::start_service(command.args(["-c", say]), lab.scratch(), Duration::from_secs(60));
+        let service = Running::start_service(command.args(["-c", say]), lab.scratch(), PATIENCE);
         assert!(service.unwrap().ended().unwrap().is_none());
     }
 

@@ -9,16 +9,12 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use crate::command::{guarded, output};
 use crate::error::Doing;
-use crate::{Lab, LabError, Running};
+use crate::{Lab, LabError, PATIENCE, Running};
 
 const PROGRAM: &str = "/lib/systemd/systemd-journald";
-
-/// Starting takes some milliseconds; the machine may be very busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Numbers them: each has a folder and a machine id of its own.
 static NEXT: AtomicU32 = AtomicU32::new(1);

@@ -48,6 +48,8 @@ pub mod ssh_load;
 pub mod synthetic;
 mod traffic;
 
+use std::time::Duration;
+
 pub use authority::{Authority, Signed};
 pub use blast::{Blast, Sent};
 pub use command::Running;
@@ -63,3 +65,6 @@ pub use replay::Replay;
 pub use rules::Rule;
 pub use server::{Server, Sighting};
 pub use traffic::{Conversation, Traffic};
+
+/// How long is waited for what takes microseconds in a namespace and milliseconds of a program: the machine may be very busy.
+pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -154,6 +154,7 @@ fn logged(mut attributes: &[u8]) -> Logged {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PATIENCE;
     use crate::{Lab, client};
 
     #[test]
@@ -168,7 +169,7 @@ mod tests {
         let mut group = LogGroup::open(&node, 7, Duration::ZERO).unwrap();
         let socket = client::udp(&node, ([127, 0, 0, 1], 0).into(), ([127, 0, 0, 1], 9).into()).unwrap();
         socket.send(b"lost").unwrap();
-        let logged = group.next(Duration::from_secs(60)).unwrap();
+        let logged = group.next(PATIENCE).unwrap();
         assert_eq!(logged.prefix, "to nowhere");
         assert_eq!((logged.packet.len(), logged.packet[9]), (30, 17), "{logged:?}");
         assert!(group.next(Duration::from_millis(1)).is_err());

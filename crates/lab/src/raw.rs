@@ -104,6 +104,7 @@ fn source(packet: &[u8], protocol: Protocol) -> Option<(Ipv4Addr, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::PATIENCE;
     use crate::{Lab, Network, Plan};
 
     #[test]
@@ -116,7 +117,7 @@ mod tests {
             let ear = Ear::open(&network.servers, protocol).unwrap();
             begin(&network.clients[0], protocol, own, Ipv4Addr::new(198, 51, 100, 7)).unwrap();
             let port = if protocol == Protocol::GRE { 0 } else { PORT };
-            assert_eq!(ear.next(Duration::from_secs(60)).unwrap(), (own, port), "{protocol}");
+            assert_eq!(ear.next(PATIENCE).unwrap(), (own, port), "{protocol}");
         }
     }
 }

@@ -2,16 +2,12 @@
 //! server saw.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
 
 use unmasq_flow::{Protocol, Timestamp};
 
 use crate::error::Doing;
 use crate::random::Random;
-use crate::{LabError, Network, Server, client};
-
-/// How long a server may take to see a client.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{LabError, Network, PATIENCE, Server, client};
 
 /// One conversation, as both ends know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

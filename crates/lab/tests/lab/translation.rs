@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use unmasq_flow::Protocol;
-use unmasq_lab::{Blast, Lab, Network, Plan, Range, Rule, Server, client};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use unmasq_lab::{Blast, Lab, Network, PATIENCE, Plan, Range, Rule, Server, client};
 
 fn any(port: u16) -> SocketAddr {
     ([0, 0, 0, 0], port).into()

@@ -9,12 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use unmasq_lab::{Node, Running};
+use unmasq_lab::{Node, PATIENCE, Running};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-/// How long a program may take to be ready, or to do something small: on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A real sshd on a server. Nothing of ours is there.
 pub(crate) struct Sshd {

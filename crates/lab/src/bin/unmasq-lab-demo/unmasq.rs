@@ -11,10 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use unmasq_flow::Timestamp;
 use unmasq_lab::command::guarded;
-use unmasq_lab::{Conversation, Running};
-
-/// How long the recorder may take to be ready, to show what it recorded, and to leave: on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use unmasq_lab::{Conversation, PATIENCE, Running};
 
 /// A running `unmasq record`.
 pub(crate) struct Recorder {
